@@ -1,0 +1,71 @@
+"""./run.sh [command] key=value ...: finds the command, and turns what went wrong into an exit status.
+
+0: done. 2: something that the person can mend, told in a line or two. 1: a bug, with its traceback.
+130: interrupted, with the line to type to go on.
+"""
+
+import difflib
+import importlib
+import shlex
+import sys
+from collections.abc import Sequence
+
+from okkhor.errors import ConfigError, InputError
+
+COMMANDS = {
+    "train": "train folds: prepare, train, score out of fold, predict the test images, write the submission",
+    "prepare": "check the input, build cache and folds, say what was found, and stop",
+    "score": "score a run's out-of-fold predictions (run=), or a submission where answers are known (submission=)",
+    "predict": "predict a data folder's test images with a run's networks, write the submission",
+    "ensemble": "average runs, score that ensemble out of fold, write its submission",
+    "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",
+}
+
+HELP = """usage: ./run.sh [command] key=value ...
+
+commands (the first is the default)
+{commands}
+  test         run the tests; what follows goes to pytest
+
+settings that people use most
+  fold=0, fold=[0,2], fold=all    which folds                    run=<name>       where it is kept: runs/<name>/
+  config=<preset>                 a file of configs/             overwrite=true   train a finished fold again
+  data.root=<folder>              in the competition's format    train.epochs=10  train.batch_size=64
+Every setting, with its unit and default, stands in src/okkhor/config.py."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; returns the exit status."""
+    try:
+        command, settings = split_command(arguments)
+        if command == "help":
+            print(HELP.format(commands="\n".join(f"  {name:12} {text}" for name, text in COMMANDS.items())))
+            return 0
+        importlib.import_module(f"okkhor.commands.{command}").main(settings)
+    except InputError as error:
+        print(f"{'Settings' if isinstance(error, ConfigError) else 'Input'}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        again = [argument for argument in arguments if argument != "overwrite=true"]
+        print(f"\nInterrupted. To go on: {shlex.join(['./run.sh', *again])}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The command, `train` where none is named, and its settings. Raises ConfigError for an unknown command."""
+    if not arguments or "=" in arguments[0]:
+        return "train", list(arguments)
+    command = arguments[0]
+    if command in ("help", "--help", "-h"):
+        return "help", []
+    if command not in COMMANDS:
+        close = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"no command '{command}'.{hint} Commands: {', '.join(COMMANDS)}, test. See ./run.sh help.")
+    return command, list(arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a log file shows each line at once
+    sys.exit(main(sys.argv[1:]))

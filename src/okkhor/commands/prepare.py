@@ -1,0 +1,58 @@
+"""./run.sh prepare: check the input, render the sample where it is due, build cache and folds, say what was found."""
+
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from okkhor.config import Config
+from okkhor.data.cache import build_cache
+from okkhor.data.competition import TestSet, TrainSet, read_test_set, read_train_set
+from okkhor.data.folds import Audit, Folds, audit_folds, load_folds
+from okkhor.rendering import write_sample
+from okkhor.schema import HEADS
+from okkhor.settings import load_config
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked data folder, ready to train on. cache: the path of images.npy."""
+
+    train: TrainSet
+    test: TestSet | None
+    folds: Folds
+    cache: Path
+
+
+def main(arguments: Sequence[str]) -> None:
+    started = time.monotonic()
+    prepare(load_config(arguments))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    print(f"Ready after {time.monotonic() - started:.1f} s; peak memory {peak / 1e9:.2f} GB.")
+
+
+def prepare(config: Config) -> Prepared:
+    """Read and check everything, then build what is not there yet."""
+    root = Path(config.data.root)
+    if root == Path(config.sample.root):
+        write_sample(config.sample)
+    train, test = read_train_set(root), read_test_set(root)
+    folds = load_folds(train.table, root, config.folds)
+    print_findings(root, train, test, folds, audit_folds(train.table, folds))
+    return Prepared(train, test, folds, build_cache(train, config.data))
+
+
+def print_findings(root: Path, train: TrainSet, test: TestSet | None, folds: Folds, audit: Audit) -> None:
+    print(f"{root}: {len(train.table):,} train images of {train.table['grapheme'].nunique():,} graphemes", end="; ")
+    print(f"{test.table['image_id'].nunique():,} test images." if test else "no test images, so no submission.")
+    print(f"{folds.path}: {len(audit.sizes)} folds of {min(audit.sizes):,} to {max(audit.sizes):,} images.")
+    print(f"  {'head':20} {'classes':>7} {'largest deviation of a share':>29}")
+    for head in HEADS:
+        num_present = head.num_classes - len(audit.absent[head.name])
+        print(f"  {head.name:20} {num_present:7} {audit.deviations[head.name]:22.3f} points")
+    for head in HEADS:
+        for fault, labels in (("no image", audit.absent[head.name]), ("one image only", audit.single[head.name])):
+            if labels:
+                shown = ", ".join(map(str, labels[:8])) + (" ..." if len(labels) > 8 else "")
+                print(f"Warning: {len(labels)} classes of {head.name} have {fault} in train.csv: {shown}")

@@ -1,0 +1,36 @@
+"""From a scanned image to what the network sees: ink bright on 0, at the training size."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+INK_THRESHOLD = 48  # of 255; paper noise and the faint lines of a scan's border stay under it
+MIN_INK_PIXELS = 2  # in a row or column; one alone is a speck
+MARGIN = 0.06  # of the ink's height and width, kept as paper around it
+
+
+def prepare_image(image: NDArray[np.uint8], size: int, crop_to_ink: bool) -> NDArray[np.uint8]:
+    """(H, W) uint8, dark ink on white paper -> (size, size) uint8, bright ink on 0."""
+    ink = cv2.bitwise_not(image)
+    if crop_to_ink:
+        ink = crop(ink)
+    shrinks = ink.shape[0] >= size and ink.shape[1] >= size
+    # area averages all pixels that fall into one; linear would skip thin strokes when it shrinks
+    return cv2.resize(ink, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def crop(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The part of (H, W) uint8 that has ink, with a margin; the whole where there is hardly any."""
+    inked = ink > INK_THRESHOLD
+    top, bottom = _span(inked.sum(axis=1), ink.shape[0])
+    left, right = _span(inked.sum(axis=0), ink.shape[1])
+    return ink[top:bottom, left:right]
+
+
+def _span(counts: NDArray[np.int64], length: int) -> tuple[int, int]:
+    places = np.flatnonzero(counts >= MIN_INK_PIXELS)
+    if len(places) < 2:
+        return 0, length
+    first, last = int(places[0]), int(places[-1]) + 1
+    margin = round((last - first) * MARGIN) + 1  # pixels
+    return max(first - margin, 0), min(last + margin, length)

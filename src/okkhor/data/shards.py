@@ -1,0 +1,156 @@
+"""The parquet shards: image_id and 32,332 uint8 pixel columns, read in bounded memory whatever their row groups.
+
+pandas needs 7.5 GB for one shard of 50,210 images, since every column comes into memory at once. Here a block of
+columns at a time is decoded and written into an unlinked file in row order; images are then read from there.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from okkhor.errors import InputError
+from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS
+
+PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
+EXPECTED_COLUMNS = ["image_id", *PIXEL_COLUMNS]
+BYTES_PER_BLOCK = 64 * 2**20  # of decoded columns; 256 MiB reads no faster and holds four times the memory
+IMAGES_PER_BLOCK = 2048  # 66 MB of pixels
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One parquet file. image_ids: (N,) str, in the file's order."""
+
+    path: Path
+    image_ids: NDArray[np.str_]
+
+
+def open_shards(root: Path, split: str) -> tuple[Shard, ...]:
+    """The files <split>_image_data_<k>.parquet of a folder, by k, each checked by its schema.
+
+    Raises InputError for a missing, empty, truncated or wrongly laid out file, and for an image that stands twice.
+    """
+    paths = sorted(root.glob(f"{split}_image_data_*.parquet"), key=_shard_number)
+    if not paths:
+        raise InputError(f"{root}: no {split}_image_data_0.parquet there. Expected Kaggle's files, see input/README.md.")
+    numbers = [_shard_number(path) for path in paths]
+    if numbers != list(range(len(paths))):
+        gap = next(k for k in range(len(paths)) if k not in numbers)
+        raise InputError(f"{root}: {split}_image_data_{gap}.parquet is missing, though {paths[-1].name} is there.")
+    shards = tuple(open_shard(path) for path in paths)
+    _check_unique(shards)
+    return shards
+
+
+def _shard_number(path: Path) -> int:
+    text = path.stem.rpartition("_")[2]
+    if not text.isdecimal():
+        raise InputError(f"{path}: expected a number before .parquet, such as train_image_data_0.parquet.")
+    return int(text)
+
+
+def open_shard(path: Path) -> Shard:
+    """Check the schema of a shard and read its image_ids."""
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty (0 bytes). Copy or download it again.")
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_schema(path, file.schema_arrow)
+            column = file.read(columns=["image_id"])["image_id"]
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from error
+    if len(column) == 0:
+        raise InputError(f"{path}: 0 rows, expected at least one image.")
+    if column.null_count:
+        raise InputError(f"{path}: image_id is missing in {column.null_count} rows.")
+    return Shard(path, np.asarray(column.to_pylist(), dtype=np.str_))
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = str(error).strip().splitlines()[0][:160]
+    return InputError(f"{path}: damaged or truncated parquet ({reason}). Copy or download it again.")
+
+
+def _check_schema(path: Path, schema: pa.Schema) -> None:
+    found = schema.names
+    if found == EXPECTED_COLUMNS:
+        _check_types(path, schema)
+        return
+    missing = list(dict.fromkeys(EXPECTED_COLUMNS).keys() - dict.fromkeys(found).keys())
+    extra = list(dict.fromkeys(found).keys() - dict.fromkeys(EXPECTED_COLUMNS).keys())
+    if missing or extra or len(found) != len(EXPECTED_COLUMNS):
+        raise InputError(
+            f"{path}: {len(found)} columns, expected image_id and '0' to '{NUM_PIXELS - 1}'; "
+            f"missing: {_few(missing)}; extra: {_few(extra)}."
+        )
+    place = next(i for i, name in enumerate(found) if name != EXPECTED_COLUMNS[i])
+    raise InputError(
+        f"{path}: columns out of order: column {place + 1} is '{found[place]}', expected '{EXPECTED_COLUMNS[place]}'. "
+        "The images would be scrambled. Take the original file."
+    )
+
+
+def _check_types(path: Path, schema: pa.Schema) -> None:
+    if not (pa.types.is_string(schema.types[0]) or pa.types.is_large_string(schema.types[0])):
+        raise InputError(f"{path}: image_id is {schema.types[0]}, expected string.")
+    for name, kind in zip(PIXEL_COLUMNS, schema.types[1:], strict=True):
+        if kind != pa.uint8():
+            raise InputError(f"{path}: pixel column '{name}' is {kind}, expected uint8. Take the original file.")
+
+
+def _few(names: Sequence[str]) -> str:
+    names = sorted(names)
+    return (", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")) or "none"
+
+
+def _check_unique(shards: Sequence[Shard]) -> None:
+    image_ids = np.concatenate([shard.image_ids for shard in shards])
+    values, counts = np.unique(image_ids, return_counts=True)
+    if (counts > 1).any():
+        twice = values[counts > 1][0]
+        places = [shard.path.name for shard in shards for _ in range(int((shard.image_ids == twice).sum()))]
+        raise InputError(f"{shards[0].path.parent}: image {twice} stands twice: in {' and in '.join(places[:2])}.")
+
+
+def read_images(shard: Shard, scratch: Path) -> Iterator[tuple[NDArray[np.str_], NDArray[np.uint8]]]:
+    """Yield the shard's images in blocks: image_ids (n,) str, and pixels (n, 137, 236) uint8, dark ink on white.
+
+    scratch: a folder on a disk with room for the decoded shard (1.6 GB for 50,210 images); its file has no name, so
+    a killed process leaves nothing there.
+    """
+    num_images = len(shard.image_ids)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=scratch) as raw:
+        os.posix_fallocate(raw.fileno(), 0, num_images * NUM_PIXELS)  # a full disk is an error now, not a SIGBUS later
+        for first, columns in _read_columns(shard):
+            # mapped anew for each block, so that its pages leave the process's memory
+            pixels = np.memmap(raw, np.uint8, "r+", shape=(num_images, NUM_PIXELS))
+            pixels[:, first : first + len(columns)] = columns.T
+            del pixels
+        raw.seek(0)
+        for start in range(0, num_images, IMAGES_PER_BLOCK):
+            stop = min(start + IMAGES_PER_BLOCK, num_images)
+            block = np.fromfile(raw, np.uint8, (stop - start) * NUM_PIXELS)
+            yield shard.image_ids[start:stop], block.reshape(-1, IMAGE_HEIGHT, IMAGE_WIDTH)
+
+
+def _read_columns(shard: Shard) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Yield the number of the first pixel, and (columns, images) uint8."""
+    num_columns = max(1, min(NUM_PIXELS, BYTES_PER_BLOCK // len(shard.image_ids)))
+    try:
+        with pq.ParquetFile(shard.path) as file:
+            for first in range(0, NUM_PIXELS, num_columns):
+                table = file.read(columns=PIXEL_COLUMNS[first : first + num_columns])
+                missing = [name for name in table.column_names if table[name].null_count]
+                if missing:
+                    raise InputError(f"{shard.path}: pixel column '{missing[0]}' has missing values, expected none.")
+                yield first, np.stack([column.to_numpy() for column in table.columns])
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(shard.path, error) from error

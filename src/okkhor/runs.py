@@ -1,0 +1,63 @@
+"""Where a run keeps its files: runs/<run>/fold<k>/, and which of them are there."""
+
+import re
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import yaml
+
+from okkhor.config import Config
+from okkhor.errors import InputError
+from okkhor.files import replacing
+
+RUNS = Path("runs")
+
+
+def fold_folder(run: str, fold: int) -> Path:
+    return RUNS / run / f"fold{fold}"
+
+
+def is_finished(folder: Path) -> bool:
+    """metrics.json is written last."""
+    return (folder / "metrics.json").exists()
+
+
+def finished_folds(run: str) -> list[int]:
+    """The numbers of the folds of a run that are trained to the end. Raises InputError where there is none."""
+    folders = sorted((RUNS / run).glob("fold*"))
+    folds = [int(f.name[4:]) for f in folders if re.fullmatch(r"fold\d+", f.name) and is_finished(f)]
+    if not folds:
+        raise InputError(f"run={run}: {RUNS / run} has no finished fold. Train one: ./run.sh fold=0 run={run}")
+    return sorted(folds)
+
+
+def write_config(config: Config, folder: Path) -> None:
+    """config.yaml: every setting, and the versions that it ran with."""
+    content = asdict(config) | {"environment": describe_environment()}
+    with replacing(folder / "config.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(_plain(content), allow_unicode=True, sort_keys=False), encoding="utf-8")
+
+
+def describe_environment() -> dict[str, str]:
+    """The versions of this package and of those that decide the numbers, and the git commit, where there is one."""
+    found = {}
+    for package in ("okkhor", "torch", "timm", "albumentations", "opencv-python-headless", "numpy", "scikit-learn"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        found["commit"] = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        found["commit"] = "unknown"
+    return found
+
+
+def _plain(value: object) -> object:
+    """Tuples as lists: safe YAML has no tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,32 @@
+"""The fixed facts of the competition: the images, the three heads, the files."""
+
+from dataclasses import dataclass
+
+IMAGE_HEIGHT = 137  # pixels
+IMAGE_WIDTH = 236  # pixels
+NUM_PIXELS = IMAGE_HEIGHT * IMAGE_WIDTH  # 32,332: the pixel columns of a shard are '0' to '32331'
+
+
+@dataclass(frozen=True)
+class Head:
+    """One of the three labels of an image.
+
+    name: its column in train.csv and its component_type in class_map.csv.
+    num_classes: its labels are 0 to num_classes - 1.
+    score_weight: its weight in the competition's score and in the loss.
+    """
+
+    name: str
+    num_classes: int
+    score_weight: int
+
+
+HEADS = (
+    Head("grapheme_root", num_classes=168, score_weight=2),
+    Head("vowel_diacritic", num_classes=11, score_weight=1),
+    Head("consonant_diacritic", num_classes=7, score_weight=1),
+)
+HEAD_NAMES = tuple(head.name for head in HEADS)
+
+SUBMISSION_ORDER = ("consonant_diacritic", "grapheme_root", "vowel_diacritic")
+"""The order of an image's three rows in Kaggle's test.csv."""

@@ -1,0 +1,199 @@
+"""How presets and `key=value` arguments become a Config."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from okkhor.config import COMPETITION_ROOT, Config
+from okkhor.errors import ConfigError
+
+PRESETS = Path("configs")
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**32 - 1),
+    "data.size": (16, 512),  # pixels; a ResNet halves it five times
+    "data.num_workers": (0, 256),
+    "sample.num_graphemes": (2, 1295),
+    "sample.images_per_grapheme": (1, 10_000),
+    "sample.test_images": (1, 1_000_000),
+    "sample.unseen_graphemes": (0, 1000),
+    "sample.num_writers": (1, 10_000),
+    "sample.num_test_writers": (1, 10_000),
+    "sample.num_shards": (1, 1000),
+    "sample.seed": (0, 2**32 - 1),
+    "sample.processes": (0, 256),
+    "folds.num_folds": (2, 100),
+    "folds.seed": (0, 2**32 - 1),
+    "model.dropout": (0, 0.95),
+    "augment.probability": (0, 1),
+    "augment.rotate": (0, 180),
+    "augment.shear": (0, 45),
+    "augment.scale": (0, 0.9),
+    "augment.translate": (0, 0.9),
+    "augment.erase_probability": (0, 1),
+    "optimizer.learning_rate": (1e-9, 100),
+    "optimizer.weight_decay": (0, 100),
+    "optimizer.warmup": (0, 0.99),
+    "train.epochs": (1, 100_000),
+    "train.batch_size": (2, 65_536),
+    "train.label_smoothing": (0, 0.99),
+    "train.ema_decay": (0, 0.999999),
+    "train.num_threads": (0, 1024),
+}
+
+
+def load_config(arguments: Sequence[str], stored: Path | None = None) -> Config:
+    """`key=value` arguments, over a preset or over the config.yaml of a run, over the defaults.
+
+    stored: a run's config.yaml to start from; without it the preset that `config=` names, or that choose_preset chooses.
+    Raises ConfigError for an unknown key, a value of the wrong type or out of its range, or a missing preset.
+    """
+    given = [split_argument(argument) for argument in arguments]
+    preset = dict(given).get("config", "")
+    if stored is None:
+        preset = preset or choose_preset()
+        stored = PRESETS / f"{preset}.yaml"
+        if preset not in list_presets():
+            raise ConfigError(f"config={preset}: no such preset. Presets in configs/: {', '.join(list_presets())}.")
+    content = read_yaml(stored)
+    content.pop("environment", None)  # a run's notes on versions, no settings
+    base = _merge(OmegaConf.structured(Config), content, where=str(stored))
+    config = base
+    for key, raw in given:
+        config = _merge(config, _nest(key, parse_value(key, raw)), where=f"{key}={raw}")
+    if preset:
+        config = _merge(config, {"config": preset}, where=f"config={preset}")
+    if not config.run:
+        own_data = config.data.root == base.data.root
+        config.run = preset if own_data else f"{preset}-{Path(config.data.root).name}"
+    return check_config(_to_object(config))
+
+
+def choose_preset() -> str:
+    """`competition` where Kaggle's files are, else `sample`; says which and why."""
+    train = Path(COMPETITION_ROOT) / "train.csv"
+    preset, verb = ("competition", "is there") if train.exists() else ("sample", "is not there")
+    print(f"Preset: {preset}, since {train} {verb}.")
+    return preset
+
+
+def list_presets() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises ConfigError where it is none."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: can't be read as YAML: {_one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected `key: value` lines, found a {type(content).__name__}.")
+    return content
+
+
+def split_argument(argument: str) -> tuple[str, str]:
+    key, equals, value = argument.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"'{argument}' is not a setting. Settings are written key=value, for example fold=0.")
+    return key, value
+
+
+def parse_value(key: str, raw: str) -> Any:
+    """YAML, except that a text setting takes its text as it stands (run=007 is not 7)."""
+    try:
+        if isinstance(OmegaConf.select(OmegaConf.structured(Config), key), str):
+            return raw
+        return yaml.safe_load(raw)
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{key}={raw}: can't be read: {_one_line(error)}") from error
+
+
+def check_config(config: Config) -> Config:
+    """Raises ConfigError for a value out of its range, and for a name that would leave its folder."""
+    tree = OmegaConf.structured(config)
+    for key, (low, high) in LIMITS.items():
+        value = OmegaConf.select(tree, key)
+        if not low <= value <= high:
+            raise ConfigError(f"{key}={value}: expected {low:,} to {high:,}.")
+    low, high = config.augment.erase_area
+    if not 0 < low <= high < 1:
+        raise ConfigError(f"augment.erase_area=[{low},{high}]: expected two shares, 0 < smallest <= largest < 1.")
+    for key, name in (("run", config.run), ("name", config.name), *(("runs", name) for name in config.runs)):
+        if name and not re.fullmatch(r"\w[\w.-]{0,99}", name):
+            raise ConfigError(f"{key}={name}: a name is made of letters, digits, '.', '_' and '-', 100 at most.")
+    return config
+
+
+def select_folds(fold: Any, num_folds: int) -> list[int]:
+    """`0`, `[0, 2]` or `all` -> fold numbers, each once. Raises ConfigError for anything else."""
+    if fold == "all":
+        return list(range(num_folds))
+    numbers = fold if isinstance(fold, list) else [fold]
+    for number in numbers:
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < num_folds:
+            raise ConfigError(f"fold={fold}: expected a number from 0 to {num_folds - 1}, a list such as [0,2], or all.")
+    if not numbers:
+        raise ConfigError("fold=[]: no fold is named.")
+    return sorted(set(numbers))
+
+
+def differing_settings(one: Config, other: Config, ignored: Iterable[str]) -> list[str]:
+    """The keys whose values differ, `data.size` style, without those that begin with an ignored one."""
+    flat_one, flat_other = (_flatten(OmegaConf.to_container(OmegaConf.structured(c))) for c in (one, other))
+    ignored = tuple(ignored)
+    return [key for key, value in flat_one.items() if value != flat_other[key] and not key.startswith(ignored)]
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    items: dict[str, Any] = {}
+    for key, value in tree.items():
+        items |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return items
+
+
+def _nest(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _merge(config: DictConfig, change: dict[str, Any], where: str) -> DictConfig:
+    try:
+        merged = OmegaConf.merge(config, change)
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        raise ConfigError(f"{where}: {_explain(error)}") from error
+    assert isinstance(merged, DictConfig)
+    OmegaConf.set_readonly(merged, False)
+    return merged
+
+
+def _to_object(config: DictConfig) -> Config:
+    try:
+        result = OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error)) from error
+    assert isinstance(result, Config)
+    return result
+
+
+def _explain(error: Exception) -> str:
+    text = _one_line(error)
+    if isinstance(error, ConfigKeyError | ConfigAttributeError):
+        text = re.sub(r"^Key '(.*?)' not in '\w+'", r"there is no setting '\1'", text)
+        return text + " Every setting stands in src/okkhor/config.py."
+    return text
+
+
+def _one_line(error: Exception) -> str:
+    """The message without OmegaConf's notes on its own classes."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    kept = [line for line in lines if line and not re.match(r"(full_key|reference_type|object_type):|\w+_type=", line)]
+    return " ".join(kept)[:300]

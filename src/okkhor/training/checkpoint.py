@@ -1,0 +1,50 @@
+"""state.pt: everything that a resume needs."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from okkhor.errors import InputError
+from okkhor.files import replacing
+
+
+@dataclass
+class Progress:
+    """Where training stands. A resumed run goes on from here as if it had not stopped."""
+
+    epoch: int = 0  # the epoch in work, or the next one
+    batch: int = 0  # batches of it that are done
+    loss_sum: float = 0.0  # of those batches
+    seconds: float = 0.0  # spent on those batches
+    best_score: float = -1.0
+    best_epoch: int = -1
+    history: list[dict[str, Any]] = field(default_factory=list)  # the lines of log.jsonl
+
+
+def save_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
+    """parts: whatever has a state_dict: network, ema, optimizer, schedule, scaler."""
+    random = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state()
+    states = {name: part.state_dict() for name, part in parts.items()}
+    with replacing(path) as temporary:
+        torch.save({"progress": asdict(progress), "random": random, **states}, temporary)
+
+
+def load_state(path: Path, parts: dict[str, Any], device: torch.device) -> Progress:
+    """Fill the parts in place; the random state is restored too. Raises InputError for a damaged or unfitting file."""
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        torch.set_rng_state(state["random"]["cpu"].cpu())
+        if torch.cuda.is_available() and "cuda" in state["random"]:
+            torch.cuda.set_rng_state(state["random"]["cuda"].cpu())
+        return Progress(**state["progress"])
+    except Exception as error:  # torch.load raises a dozen kinds for a damaged file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise InputError(
+            f"{path}: can't go on from this file ({reason}). Delete it, or set overwrite=true, to train from the start."
+        ) from error

@@ -1,0 +1,55 @@
+"""Mixed precision: which number format, and the loss scaling that float16 needs."""
+
+from dataclasses import dataclass
+
+import torch
+
+from okkhor.errors import ConfigError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """device: where the network computes. dtype: of its matrix products; the weights stay float32."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+    def make_scaler(self) -> torch.amp.GradScaler:
+        """Small float16 gradients vanish unless the loss is scaled up; the other formats have float32's range."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto`: CUDA where there is one, else the CPU. Raises ConfigError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"train.device={name}: can't be used here ({reason}). Try train.device=auto.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"train.device={name}: expected auto, cpu, cuda or cuda:<number>.")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """`auto`: bfloat16 where the hardware computes in it, float16 on an older GPU, else float32."""
+    if name == "auto":
+        if device.type == "cuda":
+            name = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+        else:
+            name = "bfloat16" if cpu_has_bfloat16() else "float32"
+    return Precision(device, DTYPES[name])
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 natively; emulated, a step takes ten times as long as in float32."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))
