@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from okkhor.errors import InputError
 from okkhor.files import replacing
-from okkhor.schema import HEADS
+from okkhor.schema import HEAD_NAMES, HEADS, Head
 
 Labels = Mapping[str, NDArray[np.int64]]
 """For each head, (N,) int64."""
+
+REMEDY = "Delete it and make it again."
 
 
 @dataclass(frozen=True)
@@ -74,21 +76,44 @@ def read_predictions(path: Path) -> Predictions:
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Train that fold first, or predict with its run.") from None
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: can't be read as parquet ({error}). Delete it and make it again.") from error
+        raise InputError(f"{path}: can't be read as parquet ({error}). {REMEDY}") from error
     needed = ["image_id", *(f"{head.name}_prob" for head in HEADS)]
     missing = [name for name in needed if name not in table.column_names]
     if missing:
         raise InputError(f"{path}: no predictions table, it lacks the columns {', '.join(missing)}.")
-    names = [head.name for head in HEADS]
+    known = set(HEAD_NAMES) <= set(table.column_names)
+    for name in [*needed, *(HEAD_NAMES if known else ())]:
+        if table[name].null_count:
+            raise InputError(f"{path}: {name} is missing in {table[name].null_count} rows. {REMEDY}")
     return Predictions(
-        image_ids=np.asarray(table["image_id"].to_pylist(), dtype=np.str_),
-        probabilities={head.name: _read_list(table[f"{head.name}_prob"], head.num_classes, path) for head in HEADS},
-        labels={name: table[name].to_numpy() for name in names} if set(names) <= set(table.column_names) else None,
+        image_ids=_read_ids(table["image_id"], path),
+        probabilities={head.name: _read_list(table[f"{head.name}_prob"], head, path) for head in HEADS},
+        labels={head.name: _read_labels(table[head.name], head, path) for head in HEADS} if known else None,
     )
 
 
-def _read_list(column: pa.ChunkedArray, width: int, path: Path) -> NDArray[np.float32]:
-    if column.type != pa.list_(pa.float32(), width):
-        raise InputError(f"{path}: expected probabilities as lists of {width} float32, found {column.type}.")
+def _read_ids(column: pa.ChunkedArray, path: Path) -> NDArray[np.str_]:
+    image_ids = np.asarray(column.to_pylist(), dtype=np.str_)
+    values, counts = np.unique(image_ids, return_counts=True)
+    if (counts > 1).any():
+        raise InputError(f"{path}: image {values[counts > 1][0]} stands twice. {REMEDY}")
+    return image_ids
+
+
+def _read_labels(column: pa.ChunkedArray, head: Head, path: Path) -> NDArray[np.int64]:
+    labels = column.to_numpy()
+    if not pa.types.is_integer(column.type) or ((labels < 0) | (labels >= head.num_classes)).any():
+        raise InputError(f"{path}: {head.name} is not all whole numbers from 0 to {head.num_classes - 1}. {REMEDY}")
+    return labels.astype(np.int64)
+
+
+def _read_list(column: pa.ChunkedArray, head: Head, path: Path) -> NDArray[np.float32]:
+    if column.type != pa.list_(pa.float32(), head.num_classes):
+        raise InputError(
+            f"{path}: expected {head.name}_prob as lists of {head.num_classes} float32, found {column.type}. {REMEDY}"
+        )
     values = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(values, np.float32).reshape(-1, width)
+    probabilities = np.asarray(values, np.float32).reshape(-1, head.num_classes)
+    if not np.isfinite(probabilities).all():
+        raise InputError(f"{path}: {head.name}_prob holds values that are no finite numbers. {REMEDY}")
+    return probabilities

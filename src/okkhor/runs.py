@@ -1,10 +1,12 @@
 """Where a run keeps its files: runs/<run>/fold<k>/, and which of them are there."""
 
+import json
 import re
 import subprocess
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -31,6 +33,11 @@ def finished_folds(run: str) -> list[int]:
     if not folds:
         raise InputError(f"run={run}: {RUNS / run} has no finished fold. Train one: ./run.sh fold=0 run={run}")
     return sorted(folds)
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of log.jsonl, one for each epoch."""
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def write_config(config: Config, folder: Path) -> None:

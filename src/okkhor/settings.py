@@ -1,7 +1,9 @@
 """How presets and `key=value` arguments become a Config."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,31 +49,45 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 
 
-def load_config(arguments: Sequence[str], stored: Path | None = None) -> Config:
-    """`key=value` arguments, over a preset or over the config.yaml of a run, over the defaults.
+def load_config(arguments: Sequence[str]) -> Config:
+    """`key=value` arguments, over the preset that `config=` names or choose_preset chooses, over the defaults.
 
-    stored: a run's config.yaml to start from; without it the preset that `config=` names, or that choose_preset chooses.
     Raises ConfigError for an unknown key, a value of the wrong type or out of its range, or a missing preset.
     """
     given = [split_argument(argument) for argument in arguments]
-    preset = dict(given).get("config", "")
-    if stored is None:
-        preset = preset or choose_preset()
-        stored = PRESETS / f"{preset}.yaml"
-        if preset not in list_presets():
-            raise ConfigError(f"config={preset}: no such preset. Presets in configs/: {', '.join(list_presets())}.")
-    content = read_yaml(stored)
+    preset = dict(given).get("config") or choose_preset()
+    if preset not in list_presets():
+        raise ConfigError(f"config={preset}: no such preset. Presets in configs/: {', '.join(list_presets())}.")
+    base = _read_base(PRESETS / f"{preset}.yaml")
+    result = replace(_apply(base, given), config=preset)
+    if not result.run:
+        root = result.data.root
+        own_data = root == _to_object(base).data.root
+        folder = re.sub(r"[^\w.-]+", "-", Path(root).name)
+        result = replace(result, run=preset if own_data else f"{preset}-{folder}")
+    return check_config(result)
+
+
+def load_stored(path: Path, arguments: Sequence[str] = ()) -> Config:
+    """`key=value` arguments over a run's config.yaml. Raises ConfigError as load_config does."""
+    return check_config(_apply(_read_base(path), [split_argument(argument) for argument in arguments]))
+
+
+def load_arguments(arguments: Sequence[str]) -> Config:
+    """`key=value` arguments over the defaults alone: for commands that take all else from a run."""
+    return check_config(_apply(OmegaConf.structured(Config), [split_argument(argument) for argument in arguments]))
+
+
+def _read_base(path: Path) -> DictConfig:
+    content = read_yaml(path)
     content.pop("environment", None)  # a run's notes on versions, no settings
-    base = _merge(OmegaConf.structured(Config), content, where=str(stored))
-    config = base
+    return _merge(OmegaConf.structured(Config), content, where=str(path))
+
+
+def _apply(config: DictConfig, given: Iterable[tuple[str, str]]) -> Config:
     for key, raw in given:
         config = _merge(config, _nest(key, parse_value(key, raw)), where=f"{key}={raw}")
-    if preset:
-        config = _merge(config, {"config": preset}, where=f"config={preset}")
-    if not config.run:
-        own_data = config.data.root == base.data.root
-        config.run = preset if own_data else f"{preset}-{Path(config.data.root).name}"
-    return check_config(_to_object(config))
+    return _to_object(config)
 
 
 def choose_preset() -> str:
@@ -106,6 +122,8 @@ def split_argument(argument: str) -> tuple[str, str]:
 
 def parse_value(key: str, raw: str) -> Any:
     """YAML, except that a text setting takes its text as it stands (run=007 is not 7)."""
+    if "${" in raw or raw.strip() == "???":
+        raise ConfigError(f"{key}={raw}: OmegaConf would take ${{...}} or ??? for a reference. Write the value itself.")
     try:
         if isinstance(OmegaConf.select(OmegaConf.structured(Config), key), str):
             return raw
@@ -125,9 +143,15 @@ def check_config(config: Config) -> Config:
     if not 0 < low <= high < 1:
         raise ConfigError(f"augment.erase_area=[{low},{high}]: expected two shares, 0 < smallest <= largest < 1.")
     for key, name in (("run", config.run), ("name", config.name), *(("runs", name) for name in config.runs)):
-        if name and not re.fullmatch(r"\w[\w.-]{0,99}", name):
+        if name and not _is_name(name):
             raise ConfigError(f"{key}={name}: a name is made of letters, digits, '.', '_' and '-', 100 at most.")
     return config
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be a folder's name; in any script, with the marks that Bengali vowel signs are to Unicode."""
+    known = all(char in "._-" or unicodedata.category(char)[0] in "LMN" for char in text)
+    return known and text[0] not in ".-" and len(text.encode()) <= 100
 
 
 def select_folds(fold: Any, num_folds: int) -> list[int]:
@@ -137,17 +161,17 @@ def select_folds(fold: Any, num_folds: int) -> list[int]:
     numbers = fold if isinstance(fold, list) else [fold]
     for number in numbers:
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < num_folds:
-            raise ConfigError(f"fold={fold}: expected a number from 0 to {num_folds - 1}, a list such as [0,2], or all.")
+            raise ConfigError(f"fold={fold}: expected a number from 0 to {num_folds - 1}, a list as [0,2], or all.")
     if not numbers:
         raise ConfigError("fold=[]: no fold is named.")
     return sorted(set(numbers))
 
 
 def differing_settings(one: Config, other: Config, ignored: Iterable[str]) -> list[str]:
-    """The keys whose values differ, `data.size` style, without those that begin with an ignored one."""
+    """The keys whose values differ, such as `data.size`, without the ignored ones (keys, or groups such as `data`)."""
     flat_one, flat_other = (_flatten(OmegaConf.to_container(OmegaConf.structured(c))) for c in (one, other))
-    ignored = tuple(ignored)
-    return [key for key, value in flat_one.items() if value != flat_other[key] and not key.startswith(ignored)]
+    groups = tuple(f"{key}." for key in ignored)  # with the dot: `fold` is no part of `folds.seed`
+    return [key for key, value in flat_one.items() if value != flat_other[key] and not f"{key}.".startswith(groups)]
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -188,12 +212,15 @@ def _explain(error: Exception) -> str:
     text = _one_line(error)
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
         text = re.sub(r"^Key '(.*?)' not in '\w+'", r"there is no setting '\1'", text)
-        return text + " Every setting stands in src/okkhor/config.py."
+        return text + ("" if text.endswith("?") else ".") + " Every setting stands in src/okkhor/config.py."
     return text
 
 
 def _one_line(error: Exception) -> str:
-    """The message without OmegaConf's notes on its own classes."""
+    """The message without OmegaConf's notes on its own classes, and without YAML's picture of the place."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}."
     lines = [line.strip() for line in str(error).splitlines()]
     kept = [line for line in lines if line and not re.match(r"(full_key|reference_type|object_type):|\w+_type=", line)]
     return " ".join(kept)[:300]

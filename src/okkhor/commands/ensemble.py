@@ -13,11 +13,11 @@ from okkhor.scoring.decoding import decode
 from okkhor.scoring.ensembling import average
 from okkhor.scoring.metric import competition_score
 from okkhor.scoring.submission import SUBMISSIONS, make_submission, write_submission
-from okkhor.settings import load_config
+from okkhor.settings import load_arguments, load_stored
 
 
 def main(arguments: Sequence[str]) -> None:
-    config = load_config(arguments)
+    config = load_arguments(arguments)
     if not config.runs or not config.name:
         raise ConfigError("ensemble needs runs=[<run>,<run>] and name=<name of the submission>.")
     folds = {run: choose_folds(run, config.fold) for run in config.runs}
@@ -39,7 +39,7 @@ def score_ensemble(runs: Sequence[str], folds: dict[str, list[int]]) -> None:
 
 def submit_ensemble(config: Config, folds: dict[str, list[int]]) -> None:
     """A run's part is the mean of its folds; the ensemble is the mean of the runs."""
-    root = Path(load_config([], stored=fold_folder(config.runs[0], folds[config.runs[0]][0]) / "config.yaml").data.root)
+    root = Path(load_stored(fold_folder(config.runs[0], folds[config.runs[0]][0]) / "config.yaml").data.root)
     test = read_test_table(root)
     members = [average_folds(run, folds[run]) for run in config.runs]
     mean = average(members, names=config.runs)

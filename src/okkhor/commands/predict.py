@@ -22,7 +22,7 @@ from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.ensembling import average
 from okkhor.scoring.submission import SUBMISSIONS, make_submission, write_submission
-from okkhor.settings import load_config, split_argument
+from okkhor.settings import load_arguments, load_stored, split_argument
 from okkhor.training.loop import infer
 from okkhor.training.precision import Precision, choose_device, choose_precision
 
@@ -31,8 +31,8 @@ def main(arguments: Sequence[str]) -> None:
     run = dict(map(split_argument, arguments)).get("run")
     if not run:
         raise ConfigError("predict needs run=<run>: whose networks to predict with.")
-    folds = choose_folds(run, load_config(arguments).fold)
-    config = load_config(arguments, stored=fold_folder(run, folds[0]) / "config.yaml")
+    folds = choose_folds(run, load_arguments(arguments).fold)
+    config = load_stored(fold_folder(run, folds[0]) / "config.yaml", arguments)
     test = read_test_set(Path(config.data.root))
     if test is None:
         raise InputError(f"data.root={config.data.root}: no test.csv there, so nothing to predict.")
@@ -58,14 +58,14 @@ def predict_folds(config: Config, run: str, folds: Sequence[int], test: TestSet)
 
 def name_suffix(run: str, fold: int, root: Path) -> str:
     """Nothing for the data folder that the run was trained on; -<folder's name> for another, beside its files."""
-    own = load_config([], stored=fold_folder(run, fold) / "config.yaml").data.root
+    own = load_stored(fold_folder(run, fold) / "config.yaml").data.root
     return "" if Path(own).resolve() == root.resolve() else f"-{root.resolve().name}"
 
 
 def load_network(config: Config, run: str, fold: int, precision: Precision) -> nn.Module:
     network = create_network(replace(config.model, pretrained=False), config.data.size)
     load_weights(network, fold_folder(run, fold) / "model.safetensors")
-    return network.to(precision.device, memory_format=torch.channels_last).eval()
+    return network.to(precision.device).to(memory_format=torch.channels_last)
 
 
 def predict_images(

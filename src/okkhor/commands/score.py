@@ -14,14 +14,14 @@ from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.metric import competition_score
 from okkhor.scoring.submission import check_submission, score_submission
-from okkhor.settings import load_config, select_folds
+from okkhor.settings import load_arguments, select_folds
 
 
 def main(arguments: Sequence[str]) -> None:
-    config = load_config(arguments)
+    config = load_arguments(arguments)
     if config.submission:
         score_file(Path(config.submission), Path(config.data.root))
-    elif any(argument.startswith("run=") for argument in arguments):
+    elif config.run:
         score_run(config)
     else:
         raise ConfigError("score needs run=<run>, or submission=<csv> data.root=<folder with solution.csv>.")

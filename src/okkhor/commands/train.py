@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock, Timeout
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.utils.data import DataLoader
 
 from okkhor.commands.predict import predict_folds
 from okkhor.commands.prepare import Prepared, prepare
@@ -26,9 +27,9 @@ from okkhor.runs import fold_folder, is_finished, write_config
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.metric import competition_score
-from okkhor.settings import differing_settings, load_config, select_folds
+from okkhor.settings import differing_settings, load_config, load_stored, select_folds
 from okkhor.training.fit import fit
-from okkhor.training.loop import Trainer, infer
+from okkhor.training.loop import Batch, Trainer, infer
 from okkhor.training.loss import three_head_loss
 from okkhor.training.optimizer import make_optimizer, make_schedule
 from okkhor.training.precision import Precision, choose_device, choose_precision
@@ -68,7 +69,7 @@ def clear_or_check(folder: Path, config: Config) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     if not (folder / "config.yaml").exists():
         return
-    begun = load_config([], stored=folder / "config.yaml")
+    begun = load_stored(folder / "config.yaml")
     differing = differing_settings(begun, config, ignored=FREE_SETTINGS + SPEED_SETTINGS)
     if differing:
         raise ConfigError(
@@ -97,16 +98,14 @@ def train_fold(config: Config, prepared: Prepared, fold: int, folder: Path) -> N
     training, validation = prepared.folds.training_rows(fold), prepared.folds.validation_rows(fold)
     labels = prepared.train.labels
     pin = precision.device.type == "cuda"
-    images = CachedImages(
-        prepared.cache, training, labels(training), Augmentation(config.augment), seed=config.seed
-    )
+    images = CachedImages(prepared.cache, training, labels(training), Augmentation(config.augment), seed=config.seed)
     order = ShuffledBatches(len(training), config.train.batch_size, config.seed)
     loader = make_training_loader(images, order, config.data.num_workers, pin)
     network = create_network(config.model, config.data.size)
     trainer = make_trainer(network, config, precision, num_steps=config.train.epochs * len(order))
     print(
-        f"Fold {fold}: {len(training):,} images to train on, {len(validation):,} to validate; {config.model.backbone} at "
-        f"{config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}."
+        f"Fold {fold}: {len(training):,} images to train on, {len(validation):,} to validate; {config.model.backbone} "
+        f"at {config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}."
     )
     held_out = CachedImages(prepared.cache, validation, labels(validation))
     batches = make_validation_loader(held_out, config.train.batch_size, config.data.num_workers, pin)
@@ -124,7 +123,7 @@ def train_fold(config: Config, prepared: Prepared, fold: int, folder: Path) -> N
 
 def make_trainer(network: nn.Module, config: Config, precision: Precision, num_steps: int) -> Trainer:
     # channels_last: the layout that convolutions are fastest in, 1.1 to 1.8 times on CPUs
-    network = network.to(precision.device, memory_format=torch.channels_last)
+    network = network.to(precision.device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(network, config.optimizer)
     decay = config.train.ema_decay
     return Trainer(
@@ -139,7 +138,7 @@ def make_trainer(network: nn.Module, config: Config, precision: Precision, num_s
 
 
 def validate(
-    network: nn.Module, batches: torch.utils.data.DataLoader, truth: Predictions, precision: Precision
+    network: nn.Module, batches: DataLoader[Batch], truth: Predictions, precision: Precision
 ) -> tuple[dict[str, float], Predictions]:
     """The scores over the whole fold at once, and the predictions that they were computed from."""
     parts = list(infer(network, batches, precision))

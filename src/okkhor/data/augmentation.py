@@ -10,7 +10,7 @@ from okkhor.config import AugmentConfig
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the network for a newer version
 
-import albumentations  # noqa: E402
+import albumentations
 
 
 class Augmentation:

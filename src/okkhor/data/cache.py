@@ -49,7 +49,7 @@ def build_cache(train: TrainSet, data: DataConfig) -> Path:
                 shutil.rmtree(leftover, ignore_errors=True)
             temporary.mkdir()
             _write_images(temporary / "images.npy", train, data, shape)
-            os.rename(temporary, folder)
+            temporary.rename(folder)
             sync(folder.parent)
     return images
 
@@ -66,7 +66,7 @@ def _is_whole(path: Path, shape: tuple[int, int, int]) -> bool:
         return False
     try:
         return open_cache(path).shape == shape
-    except (OSError, ValueError):  # truncated or overwritten by something else
+    except (OSError, ValueError, EOFError):  # truncated or overwritten by something else
         return False
 
 
@@ -84,5 +84,3 @@ def _write_images(path: Path, train: TrainSet, data: DataConfig, shape: tuple[in
                 del target
                 bar.update(len(block))
     sync(path)
-
-

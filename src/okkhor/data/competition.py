@@ -60,7 +60,7 @@ def read_test_set(root: Path) -> TestSet | None:
 
 def check_folder(root: Path) -> None:
     if not root.is_dir():
-        raise InputError(f"data.root={root}: no such folder. Expected one in the competition's format, see input/README.md.")
+        raise InputError(f"data.root={root}: no such folder. Expected the competition's files, see input/README.md.")
 
 
 def check_same_images(root: Path, split: str, listed: NDArray[np.object_], shards: Sequence[Shard]) -> None:

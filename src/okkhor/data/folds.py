@@ -50,7 +50,7 @@ class Audit:
 
 
 def load_folds(table: pd.DataFrame, root: Path, config: FoldsConfig) -> Folds:
-    """Read the folds of a data folder, or make them. table: train.csv. Raises InputError where the file does not fit."""
+    """Read the folds of a data folder, or make them. table: train.csv. Raises InputError where they do not fit."""
     path = FOLDS / f"{root.resolve().name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
@@ -116,8 +116,8 @@ def audit_folds(table: pd.DataFrame, folds: Folds) -> Audit:
         if len(only_here):
             fold, label = only_here[0]
             raise InputError(
-                f"{folds.path}: all {totals[label]} images of {head.name} {label} are in fold {fold}, so training without "
-                f"that fold can't learn it. Make the folds anew with another folds.seed, or delete {folds.path} if it was edited."
+                f"{folds.path}: all {totals[label]} images of {head.name} {label} are in fold {fold}: training without "
+                "it can't learn them. Delete the file to have it made anew, with another folds.seed if need be."
             )
         shares = counts / sizes[:, None] - totals / len(table)
         deviations[head.name] = float(np.abs(shares).max() * 100)

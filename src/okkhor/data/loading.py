@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,7 +88,9 @@ class ShuffledBatches(Sampler[list[int]]):
             yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
 
 
-def make_training_loader(images: CachedImages, order: ShuffledBatches, num_workers: int, pin: bool) -> DataLoader[Batch]:
+def make_training_loader(
+    images: CachedImages, order: ShuffledBatches, num_workers: int, pin: bool
+) -> DataLoader[Batch]:
     return DataLoader(
         images,
         batch_sampler=order,
@@ -103,7 +106,8 @@ def make_validation_loader(images: CachedImages, batch_size: int, num_workers: i
     return DataLoader(images, batch_size, collate_fn=_as_it_is, num_workers=num_workers, pin_memory=pin)
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
+    """CachedImages gives whole batches: there is nothing to collate."""
     return batch
 
 

@@ -23,7 +23,7 @@ def read_csv(path: Path, columns: Sequence[str], integers: Sequence[str] = ()) -
     """
     _check_text(path)
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, quoting=csv.QUOTE_MINIMAL)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
         raise InputError(f"{path}: can't be read as csv: {str(error).strip()}. Take the original file.") from error
     missing = [name for name in columns if name not in table.columns]
@@ -47,7 +47,7 @@ def _check_text(path: Path) -> None:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path}: not there. Expected a folder in the competition's format, see input/README.md.") from None
+        raise InputError(f"{path}: not there. Expected the competition's files, see input/README.md.") from None
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}.") from error
     remedy = "An editor or a transfer has changed it: take the original file."
@@ -57,7 +57,7 @@ def _check_text(path: Path) -> None:
         raise InputError(f"{path}, line 1: begins with a byte-order mark, expected plain UTF-8. {remedy}")
     if b"\r" in content:
         line = content[: content.index(b"\r")].count(b"\n") + 1
-        raise InputError(f"{path}, line {line}: ends with CR LF, expected LF alone. {remedy} Or: sed -i 's/\\r$//' {path}")
+        raise InputError(f"{path}, line {line}: ends with CR LF, expected LF alone. {remedy}")
     if b"\0" in content:
         raise InputError(f"{path}: holds a zero byte, expected text. {remedy}")
     try:
@@ -94,9 +94,12 @@ def read_class_map(root: Path) -> dict[str, list[str]]:
     classes = {}
     for head in HEADS:
         rows = table[table["component_type"] == head.name].sort_values("label")
-        if rows["label"].tolist() != list(range(head.num_classes)):
+        found, expected = rows["label"].tolist(), range(head.num_classes)
+        if found != list(expected):
+            wrong = next(label for label in (*expected, *found) if found.count(label) != (label in expected))
             raise InputError(
-                f"{path}: {head.name} has {len(rows)} rows, expected the labels 0 to {head.num_classes - 1}, each once."
+                f"{path}: label {wrong} of {head.name} has {found.count(wrong)} rows, "
+                f"expected the labels 0 to {head.num_classes - 1}, each once."
             )
         classes[head.name] = rows["component"].tolist()
     return classes
@@ -141,7 +144,7 @@ def read_test_table(root: Path) -> pd.DataFrame:
 
 def _check_sample_submission(submission: pd.DataFrame, path: Path, test: pd.DataFrame) -> None:
     if len(submission) != len(test):
-        raise InputError(f"{path}: {len(submission)} rows, but test.csv has {len(test)}. Take both from the same source.")
+        raise InputError(f"{path}: {len(submission)} rows, but test.csv has {len(test)}. Take both from one source.")
     differs = np.flatnonzero(submission["row_id"].to_numpy() != test["row_id"].to_numpy())
     if len(differs):
         found, expected = submission["row_id"].iloc[differs[0]], test["row_id"].iloc[differs[0]]

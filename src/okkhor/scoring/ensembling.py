@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from okkhor.errors import InputError
 from okkhor.predictions import Predictions
@@ -16,12 +17,10 @@ def average(members: Sequence[Predictions], names: Sequence[str]) -> Predictions
     """
     first = members[0]
     aligned = [align(member, first, name, names[0]) for member, name in zip(members, names, strict=True)]
-    probabilities = {
-        head.name: np.mean([member.probabilities[head.name] for member in aligned], axis=0, dtype=np.float64).astype(
-            np.float32
-        )
-        for head in HEADS
-    }
+    probabilities: dict[str, NDArray[np.float32]] = {}
+    for head in HEADS:
+        total = np.sum([member.probabilities[head.name] for member in aligned], axis=0, dtype=np.float64)
+        probabilities[head.name] = np.asarray(total / len(aligned), np.float32)
     return Predictions(first.image_ids, probabilities, first.labels)
 
 

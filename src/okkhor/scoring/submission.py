@@ -17,7 +17,8 @@ SUBMISSIONS = Path("submissions")
 
 def make_submission(test: pd.DataFrame, image_ids: NDArray[np.str_], decoded: Labels) -> pd.DataFrame:
     """row_id, target: the rows of test.csv in its order. decoded: for each head, (N,) int64, of these images."""
-    by_head = pd.DataFrame({"image_id": image_ids, **decoded}).melt("image_id", var_name="component", value_name="target")
+    by_image = pd.DataFrame({"image_id": image_ids, **decoded})
+    by_head = by_image.melt("image_id", var_name="component", value_name="target")
     merged = test.merge(by_head, on=["image_id", "component"], how="left", validate="one_to_one", sort=False)
     if merged["target"].isna().any():
         missing = merged.loc[merged["target"].isna(), "image_id"].iloc[0]
@@ -50,7 +51,8 @@ def write_submission(submission: pd.DataFrame, test: pd.DataFrame, path: Path) -
     """Write, read back, check, and only then give the file its name."""
     with replacing(path) as temporary:
         submission.to_csv(temporary, index=False)
-        check_submission(pd.read_csv(temporary), test, str(path))
+        written = pd.read_csv(temporary, dtype={"row_id": str}, keep_default_na=False)
+        check_submission(written, test, str(path))
 
 
 def score_submission(submission: pd.DataFrame, solution: pd.DataFrame, test: pd.DataFrame) -> dict[str, float]:

@@ -12,7 +12,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True

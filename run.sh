@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# ./run.sh [command] key=value ...     a command of the pipeline; without one: train
+# ./run.sh test [pytest arguments]     the tests
+# The first start installs the packages into .venv; OKKHOR_PYTHON=/path/to/python uses one that already has them.
+# Everything runs in the folder of this file, so relative paths start there.
+set -euo pipefail
+
+say() { printf '%s\n' "$@" >&2; }
+fail() { say "$@"; exit 2; }
+
+# Prints the name of a Python that the packages in requirements.lock are built for.
+find_python() {
+    local python answer problem="None was found."
+    for python in python3 python3.14 python3.13 python3.12 python3.11; do
+        # Debian's venv is there without ensurepip and then fails.
+        answer=$("$python" -c 'import sys, importlib.util as u; v = sys.version_info
+print("%d.%d" % v[:2], "" if not (3, 11) <= v < (3, 15) else "fits" if u.find_spec("ensurepip") else "no-venv")' \
+            2>/dev/null) || continue
+        case $answer in
+            *fits) printf '%s\n' "$python"; return ;;
+            *no-venv) problem="$python lacks its venv module: sudo apt install python${answer% *}-venv, or likewise." ;;
+            *) problem="$python is ${answer% }." ;;
+        esac
+    done
+    fail "Okkhor needs Python 3.11, 3.12, 3.13 or 3.14. $problem" \
+        "Install one, or set OKKHOR_PYTHON to a Python that already has the packages of requirements.lock."
+}
+
+# .venv is whole if .venv/installed names its place and the requirements. It can't be moved, and belongs to one Python.
+place() { local version && version=$(.venv/bin/python -V 2>/dev/null) && printf '%s\n' "${version%.*} $PWD"; }
+requirements() { cat requirements.lock pyproject.toml | cksum; }
+is_ready() { [[ -f .venv/installed && $(place; requirements) == "$(<.venv/installed)" ]]; }
+
+pip_install() {
+    .venv/bin/python -m pip install --no-input "$@" >>.venv/install.log 2>&1 && return
+    tail -n 3 .venv/install.log >&2
+    fail "The packages could not be installed; pip's whole report is $PWD/.venv/install.log" \
+        "See that the network works and that 6 GB of disk are free, then start again."
+}
+
+set_up() {
+    if command -v flock >/dev/null && ! flock -n 9; then
+        say "Waiting for another ./run.sh, which is installing the packages"
+        flock 9 || true  # a file system without locks
+    fi
+    if is_ready; then return; fi  # the other one has done it
+    trap 'say "Interrupted; the next start will install the packages"; exit 130' INT
+    local python problem goal
+    goal=$(requirements)
+    if [[ -f .venv/installed && $(place) == "$(head -n 1 .venv/installed)" ]]; then
+        say "Bringing the packages in .venv up to date"
+        rm .venv/installed  # from here on .venv counts as broken, until all is done
+    else
+        python=$(find_python)
+        rm -f .venv/installed
+        say "Installing the packages into .venv, once: about 3 minutes, 6 GB"
+        problem=$("$python" -m venv --clear .venv 2>&1) || fail "$python can't make $PWD/.venv: ${problem##*$'\n'}"
+    fi
+    pip_install --no-deps -r requirements.lock  # it names all of them
+    pip_install --no-deps --no-build-isolation --editable .
+    printf '%s\n' "$(place)" "$goal" >.venv/installed
+}
+
+python=.venv/bin/python
+if [[ -n ${OKKHOR_PYTHON:-} ]]; then
+    python=$(type -P "$OKKHOR_PYTHON") || fail "OKKHOR_PYTHON=$OKKHOR_PYTHON: there is no such program"
+    [[ $python == /* ]] || python=$PWD/$python
+fi
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
+if [[ -n ${OKKHOR_PYTHON:-} ]]; then
+    export PYTHONPATH=$PWD/src${PYTHONPATH:+:$PYTHONPATH}
+elif ! is_ready; then
+    [[ -w . && -w requirements.lock ]] || fail "You may not write to $PWD: copy the project to a folder of your own"
+    set_up 9<>requirements.lock  # the file is also the lock against a second set-up
+fi
+
+if [[ ${1:-} == test ]]; then
+    exec "$python" -m pytest "${@:2}"
+fi
+exec "$python" -m okkhor.commands "$@"

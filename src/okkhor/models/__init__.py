@@ -1,0 +1,1 @@
+"""Three-head networks, and ResNet-34 written out for reading."""

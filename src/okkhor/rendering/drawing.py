@@ -1,0 +1,127 @@
+"""Worker processes draw the planned images and put them into shards."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from okkhor.rendering.fonts import draw_mask
+from okkhor.rendering.handwriting import write_glyph
+from okkhor.rendering.ink import draw_image
+from okkhor.rendering.plan import SPLITS, Item, Plan
+from okkhor.rendering.shards import put_image, shard_ranges, write_shard
+from okkhor.rendering.strokes import trace_strokes
+
+IMAGES_PER_TASK = 128  # about a third of a second of one core
+
+
+def draw_plan(workers: Executor, folder: Path, plan: Plan, num_shards: int, seed: int) -> None:
+    """The parquet files of both splits."""
+    render_images(workers, folder, plan, seed)
+    write_shards(workers, folder, plan, num_shards)
+
+
+@contextmanager
+def start_workers(processes: int) -> Iterator[Executor]:
+    """So many worker processes (1: a thread of this one); on an error or an interrupt the waiting tasks are dropped."""
+    workers: Executor
+    if processes == 1:
+        workers = ThreadPoolExecutor(1)
+    else:
+        # spawn: a fork of a process in which torch or OpenCV have started threads may hang.
+        workers = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), prepare_worker)
+    try:
+        yield workers
+    finally:
+        workers.shutdown(cancel_futures=True)
+
+
+def prepare_worker() -> None:
+    """One thread of OpenCV, Ctrl-C left to the parent, and an end when the parent is killed."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Wait for the parent's end, then end this process: a pool's worker would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def render_images(workers: Executor, folder: Path, plan: Plan, seed: int) -> None:
+    """All images of both splits into files of raw pixels."""
+    num_images = len(plan.train) + len(plan.test)
+    futures: dict[Future[None], int] = {}
+    for number, split in enumerate(SPLITS):
+        path = pixel_file(folder, split)
+        path.touch()
+        for items in group_items(plan.of(split)):
+            futures[workers.submit(render_items, path, items, (seed, number))] = len(items)
+    with tqdm(total=num_images, desc="rendering", unit=" images", disable=not sys.stderr.isatty()) as bar:
+        for future in as_completed(futures):
+            future.result()
+            bar.update(futures[future])
+
+
+def group_items(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """The images in tasks that keep those of one grapheme together, so that a worker traces a glyph once."""
+    of_grapheme: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        of_grapheme[item.grapheme.text].append(item)
+    task: list[Item] = []
+    for group in of_grapheme.values():
+        task += group
+        if len(task) >= IMAGES_PER_TASK:
+            yield task
+            task = []
+    if task:
+        yield task
+
+
+def render_items(pixels: Path, items: Sequence[Item], seed: tuple[int, int]) -> None:
+    """Draw images into a file of raw pixels. Each has its own generator, so that who draws it changes nothing."""
+    glyphs = {}
+    file = os.open(pixels, os.O_WRONLY)
+    try:
+        for item in items:
+            key = (item.writer.face, item.grapheme.text)
+            if key not in glyphs:
+                glyphs[key] = trace_strokes(*draw_mask(*key))
+            generator = np.random.default_rng((*seed, item.number))
+            strokes = write_glyph(glyphs[key], item.writer, generator)
+            put_image(file, item.number, draw_image(strokes, item.writer, generator))
+    finally:
+        os.close(file)
+
+
+def write_shards(workers: Executor, folder: Path, plan: Plan, num_shards: int) -> None:
+    """The parquet files of both splits, and the files of raw pixels away."""
+    futures = [
+        workers.submit(
+            write_shard, pixel_file(folder, split), split, numbers, folder / f"{split}_image_data_{shard}.parquet"
+        )
+        for split in SPLITS
+        for shard, numbers in enumerate(shard_ranges(len(plan.of(split)), num_shards))
+    ]
+    for future in tqdm(futures, desc="writing", unit=" files", disable=not sys.stderr.isatty()):
+        future.result()
+    for split in SPLITS:
+        pixel_file(folder, split).unlink()
+
+
+def pixel_file(folder: Path, split: str) -> Path:
+    """Where the raw pixels of a split stand until its shards are written."""
+    return folder / f"{split}.pixels"

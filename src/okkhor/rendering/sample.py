@@ -1,0 +1,78 @@
+"""The rendered sample: a folder in the competition's own format, written whole or not at all."""
+
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from filelock import FileLock
+
+from okkhor.config import SampleConfig
+from okkhor.errors import InputError
+from okkhor.rendering.drawing import draw_plan, start_workers
+from okkhor.rendering.plan import plan_sample
+from okkhor.rendering.tables import write_tables
+
+FORMAT_VERSION = 1  # of the pixels: raised whenever the same settings give other images
+SETTINGS_FILE = "sample.json"
+FREE_SETTINGS = ("root", "processes")  # settings that don't change a pixel
+
+
+def settings_text(sample: SampleConfig) -> str:
+    """What fixes every pixel of a sample, as it stands in its sample.json."""
+    settings = {name: value for name, value in asdict(sample).items() if name not in FREE_SETTINGS}
+    return json.dumps({"format_version": FORMAT_VERSION, **settings}, indent=2) + "\n"
+
+
+def sample_matches(sample: SampleConfig) -> bool:
+    """Whether the folder sample.root was rendered with these very settings."""
+    path = Path(sample.root) / SETTINGS_FILE
+    return path.is_file() and path.read_text(encoding="utf-8") == settings_text(sample)
+
+
+def write_sample(sample: SampleConfig) -> None:
+    """Render the sample into the folder sample.root, which appears whole or not at all; one that matches is kept."""
+    root = Path(sample.root)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.parent / f".{root.name}.lock"):
+        if sample_matches(sample):
+            return
+        if root.exists() and any(root.iterdir()):
+            raise InputError(
+                f"{root} was not rendered with these settings: remove it, or set sample.root to another folder"
+            )
+        hidden = root.parent / f".{root.name}.rendering"
+        shutil.rmtree(hidden, ignore_errors=True)  # of a run that was killed
+        hidden.mkdir()
+        try:
+            fill_folder(hidden, sample)
+            sync_folder(hidden)
+            hidden.rename(root)
+            sync_path(root.parent)
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def fill_folder(folder: Path, sample: SampleConfig) -> None:
+    """Everything that a sample holds."""
+    plan = plan_sample(sample)
+    with start_workers(sample.processes or os.cpu_count() or 1) as workers:
+        draw_plan(workers, folder, plan, sample.num_shards, sample.seed)
+    write_tables(folder, plan)
+    (folder / SETTINGS_FILE).write_text(settings_text(sample), encoding="utf-8")
+
+
+def sync_folder(folder: Path) -> None:
+    """A folder's files and itself on the disk."""
+    for path in (*folder.iterdir(), folder):
+        sync_path(path)
+
+
+def sync_path(path: Path) -> None:
+    """A file or a folder on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

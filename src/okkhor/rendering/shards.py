@@ -1,0 +1,54 @@
+"""Images into a file of raw pixels, in any order, and from there into parquet files in Kaggle's layout."""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from okkhor.schema import NUM_PIXELS
+
+ROWS_PER_GROUP = 4096  # images: 132 MB of pixels are in memory at a time; each group costs 2 s, however small
+ROWS_PER_BLOCK = 512  # images turned from rows to columns at a time
+SCHEMA = pa.schema([("image_id", pa.string()), *((str(pixel), pa.uint8()) for pixel in range(NUM_PIXELS))])
+
+
+def put_image(file: int, number: int, image: NDArray[np.uint8]) -> None:
+    """Write an image at its place in a file of raw pixels; several processes may do so at once."""
+    os.pwrite(file, np.ascontiguousarray(image).data, number * NUM_PIXELS)
+
+
+def write_shard(pixels: Path, split: str, numbers: range, path: Path) -> None:
+    """A parquet file with image_id and 32,332 uint8 columns of the images `numbers` of a file of raw pixels."""
+    # Parquet keeps uint8 as 32-bit integers, which this encoding takes apart into bytes. 4,096 images, 132 MB: 67 MB in
+    # 4.0 s; with a dictionary instead 82 MB in 6.2 s, Kaggle's own way (snappy and a dictionary) 121 MB in 4.0 s.
+    layout = {"compression": "zstd", "compression_level": 1, "use_dictionary": False, "write_statistics": False}
+    with pq.ParquetWriter(path, SCHEMA, use_byte_stream_split=SCHEMA.names[1:], **layout) as writer:
+        for start in range(numbers.start, numbers.stop, ROWS_PER_GROUP):
+            rows = range(start, min(start + ROWS_PER_GROUP, numbers.stop))
+            writer.write_table(read_table(pixels, split, rows))
+
+
+def read_table(pixels: Path, split: str, rows: range) -> pa.Table:
+    """The images `rows` of a file of raw pixels as a table in Kaggle's layout."""
+    columns = np.empty((NUM_PIXELS, len(rows)), np.uint8)
+    for start in range(0, len(rows), ROWS_PER_BLOCK):
+        num_rows = min(ROWS_PER_BLOCK, len(rows) - start)
+        block = np.fromfile(pixels, np.uint8, num_rows * NUM_PIXELS, offset=(rows.start + start) * NUM_PIXELS)
+        columns[:, start : start + num_rows] = block.reshape(num_rows, NUM_PIXELS).T
+    ids = pa.array([image_id(split, number) for number in rows], pa.string())
+    return pa.table([ids, *(pa.array(column) for column in columns)], schema=SCHEMA)
+
+
+def image_id(split: str, number: int) -> str:
+    """Kaggle's name of an image: Train_0, Test_0."""
+    return f"{split.capitalize()}_{number}"
+
+
+def shard_ranges(num_images: int, num_shards: int) -> list[range]:
+    """The numbers of the images of each shard; the shards differ by one image at most."""
+    edges = [num_images * shard // num_shards for shard in range(num_shards + 1)]
+    return [range(start, stop) for start, stop in pairwise(edges)]

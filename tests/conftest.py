@@ -1,0 +1,213 @@
+"""A small folder in Kaggle's format, whole or damaged, and what tests of several modules do with it.
+
+Image k of it has k painted into its pixels (paint_number), so that a test can tell which image it sees, whatever the
+order of the rows. train.csv and test.csv list the images in another order than the shards.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from okkhor.config import DataConfig
+from okkhor.data.cache import build_cache
+from okkhor.data.competition import TestSet, TrainSet, read_test_set, read_train_set
+from okkhor.data.shards import Shard
+from okkhor.errors import InputError
+from okkhor.predictions import Predictions
+from okkhor.schema import HEAD_NAMES, HEADS, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
+
+PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
+GRAPHEMES = ["ক", "কি", "ক্র", "খ", "খা", "গ্যু"]
+TRIPLES = [(0, 0, 0), (0, 2, 0), (0, 0, 5), (2, 0, 0), (2, 1, 0), (3, 4, 4)]  # root, vowel, consonant of each
+NUM_TRAIN, NUM_TEST = 24, 4  # images, in two shards each
+
+ROWS, COLUMNS = 2, 4  # of the cells that show an image's number in binary
+DARK, PAPER = 20, 250  # gray values
+
+
+def paint_number(number: int) -> NDArray[np.uint8]:
+    """(137, 236) uint8: number + 1 in binary, a dark cell for each 1, on white paper. number: 0 to 254."""
+    image = np.full((IMAGE_HEIGHT, IMAGE_WIDTH), PAPER, np.uint8)
+    for bit, (top, left) in enumerate(np.ndindex(ROWS, COLUMNS)):
+        if (number + 1) >> bit & 1:
+            rows = slice(top * IMAGE_HEIGHT // ROWS, (top + 1) * IMAGE_HEIGHT // ROWS)
+            columns = slice(left * IMAGE_WIDTH // COLUMNS, (left + 1) * IMAGE_WIDTH // COLUMNS)
+            image[rows, columns] = DARK
+    return image
+
+
+def read_number(image: NDArray[np.uint8]) -> int:
+    """The number in a prepared image (bright ink on 0), of any size."""
+    height, width = image.shape
+    bits = 0
+    for bit, (top, left) in enumerate(np.ndindex(ROWS, COLUMNS)):
+        ink = image[(2 * top + 1) * height // (2 * ROWS), (2 * left + 1) * width // (2 * COLUMNS)]
+        bits |= int(ink > 127) << bit
+    return bits - 1
+
+
+def number_of(image_id: str) -> int:
+    return int(image_id.rpartition("_")[2])
+
+
+def shard_table(split: str, numbers: Sequence[int]) -> pa.Table:
+    """What a shard with the images of these numbers holds."""
+    pixels = np.stack([paint_number(number) for number in numbers]).reshape(len(numbers), NUM_PIXELS).T
+    image_ids = pa.array([f"{split}_{number}" for number in numbers], pa.string())
+    return pa.table([image_ids, *map(pa.array, np.ascontiguousarray(pixels))], names=["image_id", *PIXEL_COLUMNS])
+
+
+def write_shard(table: pa.Table, path: Path, rows_per_group: int | None = None) -> None:
+    # without dictionary and statistics, which would take half of the time
+    pq.write_table(table, path, rows_per_group, use_dictionary=False, write_statistics=False)
+
+
+def write_schema(schema: pa.Schema, path: Path) -> None:
+    """A parquet file with no row: a hundred times as fast as one with a few."""
+    pq.ParquetWriter(path, schema).close()
+
+
+def write_competition(root: Path) -> None:
+    random = np.random.default_rng(7)
+    for split, number in (("train", NUM_TRAIN), ("test", NUM_TEST)):
+        for shard, numbers in enumerate(np.split(np.arange(number), 2)):
+            write_shard(shard_table(split.capitalize(), numbers.tolist()), root / f"{split}_image_data_{shard}.parquet")
+    train = pd.DataFrame(
+        [
+            (f"Train_{k}", *TRIPLES[k % len(GRAPHEMES)], GRAPHEMES[k % len(GRAPHEMES)])
+            for k in random.permutation(NUM_TRAIN).tolist()
+        ],
+        columns=["image_id", *(head.name for head in HEADS), "grapheme"],
+    )
+    test = pd.DataFrame(
+        [(f"Test_{k}_{name}", f"Test_{k}", name) for k in (2, 0, 3, 1) for name in SUBMISSION_ORDER],
+        columns=["row_id", "image_id", "component"],
+    )
+    class_map = pd.DataFrame(
+        [(head.name, label, f"<{head.name} {label}>") for head in HEADS for label in range(head.num_classes)],
+        columns=["component_type", "label", "component"],
+    )
+    submission = pd.DataFrame({"row_id": test["row_id"], "target": 0})
+    tables = {"train": train, "test": test, "class_map": class_map, "sample_submission": submission}
+    for name, table in tables.items():
+        table.to_csv(root / f"{name}.csv", index=False)
+
+
+def make_predictions(image_ids: list[str], seed: int = 0, labelled: bool = True) -> Predictions:
+    random = np.random.default_rng(seed)
+    probabilities = {
+        head.name: random.dirichlet(np.ones(head.num_classes), len(image_ids)).astype(np.float32) for head in HEADS
+    }
+    labels = {head.name: random.integers(0, head.num_classes, len(image_ids)) for head in HEADS} if labelled else None
+    return Predictions(np.array(image_ids), probabilities, labels)
+
+
+def assert_same(one: Predictions, other: Predictions) -> None:
+    assert one.image_ids.tolist() == other.image_ids.tolist()
+    for name in HEAD_NAMES:
+        np.testing.assert_array_equal(one.probabilities[name], other.probabilities[name])
+        if one.labels is not None and other.labels is not None:
+            np.testing.assert_array_equal(one.labels[name], other.labels[name])
+    assert (one.labels is None) == (other.labels is None)
+
+
+@pytest.fixture(scope="session")
+def competition(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 train images of 6 graphemes in 2 shards, 4 test images in 2 shards. Shared: change a copy (`damaged`)."""
+    root = tmp_path_factory.mktemp("input") / "small"
+    root.mkdir()
+    write_competition(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def train_set(competition: Path) -> TrainSet:
+    return read_train_set(competition)
+
+
+@pytest.fixture(scope="session")
+def test_set(competition: Path) -> TestSet:
+    test = read_test_set(competition)
+    assert test is not None
+    return test
+
+
+SMALL = 32  # pixels: the size of small_cache
+
+
+@pytest.fixture(scope="session")
+def small_cache(train_set: TrainSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """images.npy of the train images, built from the shards."""
+    folder = tmp_path_factory.mktemp("cache")
+    return build_cache(train_set, DataConfig(root="input/small", size=SMALL, cache_dir=str(folder)))
+
+
+Blocks = Iterator[tuple[NDArray[np.str_], NDArray[np.uint8]]]
+
+
+def paint_blocks(shard: Shard, scratch: Path) -> Blocks:  # noqa: ARG001
+    """What read_images gives, in two blocks, without the seconds that 32,332 columns take."""
+    for part in np.array_split(shard.image_ids, 2):
+        yield part, np.stack([paint_number(number_of(image_id)) for image_id in part])
+
+
+Damage = Callable[..., Path]
+
+
+@pytest.fixture
+def damaged(competition: Path, tmp_path: Path) -> Damage:
+    """damaged("train.csv", change): a copy of the folder with that file's bytes changed; without `change`, removed.
+
+    damaged("train_image_data_0.parquet", table=...): with that table in the file's place; a schema: without rows.
+    """
+
+    def damage(
+        name: str, change: Callable[[bytes], bytes] | None = None, *, table: pa.Table | pa.Schema | None = None
+    ) -> Path:
+        root = tmp_path / "small"
+        if not root.exists():
+            shutil.copytree(competition, root)
+        path = root / name
+        if isinstance(table, pa.Schema):
+            write_schema(table, path)
+        elif table is not None:
+            write_shard(table, path)
+        elif change is not None:
+            before = path.read_bytes()
+            after = change(before)
+            assert after != before, f"the test changes nothing in {name}"
+            path.write_bytes(after)
+        else:
+            path.unlink()
+        return root
+
+    return damage
+
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Refused:
+    """refused(words, function, *arguments): the InputError's message, checked to be short and to have the words."""
+
+    def check(words: Sequence[str], function: Callable[..., object], *arguments: object) -> str:
+        with pytest.raises(InputError) as caught:
+            function(*arguments)
+        message = re.sub(f"{re.escape(str(tmp_path))}/?|/tmp/\\S*?/input\\d*/", "", str(caught.value))
+        lines = message.splitlines()
+        assert len(lines) <= 2, message
+        assert len(message) <= 300, f"{len(message)} characters: {message}"
+        for word in words:
+            assert word in message, f"{word!r} is not in: {message}"
+        return message
+
+    return check

@@ -1,0 +1,139 @@
+"""The layers and the house rules, read from the source by ast."""
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+PACKAGE = PROJECT / "src/okkhor"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+LEVELS = {
+    **dict.fromkeys(("schema", "errors", "files"), 0),
+    **dict.fromkeys(("config", "settings", "predictions", "runs"), 1),
+    **dict.fromkeys(("data", "rendering", "models", "training", "scoring", "reporting", "kaggle"), 2),
+    "commands": 3,
+}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def subject(path: Path) -> str:
+    """The package or module of the top level that a file belongs to: data, config."""
+    return Path(name_of(path)).parts[0].removesuffix(".py")
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imported_modules(tree: ast.Module) -> Iterator[str]:
+    """Every module that is imported anywhere in a file, at its top or within a function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_subjects(path: Path) -> set[str]:
+    modules = (module.split(".") for module in imported_modules(parse(path)))
+    return {parts[1] for parts in modules if parts[0] == "okkhor" and len(parts) > 1 and parts[1] != "__version__"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_go_downwards_and_never_sideways(path: Path) -> None:
+    own = subject(path)
+    if own == "__init__":
+        assert not imported_subjects(path)
+        return
+    for other in imported_subjects(path) - {own}:
+        # settings reads what config defines, and runs writes it; packages do not know each other
+        allowed = LEVELS[other] < LEVELS[own] or LEVELS[other] == LEVELS[own] == 1
+        assert allowed, f"{name_of(path)} (level {LEVELS[own]}) imports {other} (level {LEVELS[other]})"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph: dict[str, set[str]] = {subject(path): set() for path in FILES}
+    for path in FILES:
+        graph[subject(path)] |= imported_subjects(path) - {subject(path)}
+    while graph:
+        leaves = {name for name, others in graph.items() if not others & graph.keys()}
+        assert leaves, f"a circle among {sorted(graph)}"
+        graph = {name: others for name, others in graph.items() if name not in leaves}
+
+
+def test_every_module_of_the_top_level_has_a_level() -> None:
+    assert {subject(path) for path in FILES} - {"__init__"} <= set(LEVELS)
+
+
+def calls(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def keyword(call: ast.Call, name: str) -> object:
+    """The constant given for a keyword; None without it."""
+    words = {word.arg: word.value for word in call.keywords}
+    value = words.get(name)
+    return value.value if isinstance(value, ast.Constant) else None
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_what_is_loaded_from_disk_cannot_run_code(path: Path) -> None:
+    tree = parse(path)
+    roots = {module.split(".")[0] for module in imported_modules(tree)}
+    assert not roots & {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    for name, call in calls(tree):
+        place = f"{name_of(path)}, line {call.lineno}: {ast.unparse(call)}"
+        assert name not in ("eval", "exec", "pd.read_pickle", "pandas.read_pickle", "os.system"), place
+        assert name not in ("yaml.load", "yaml.unsafe_load", "yaml.full_load", "yaml.load_all"), place
+        if name in ("torch.load", "torch.jit.load"):
+            assert keyword(call, "weights_only") is True, place
+        if name in ("np.load", "numpy.load", "np.fromfile.load"):
+            assert keyword(call, "allow_pickle") is not True, place
+        assert not any(word.arg == "shell" for word in call.keywords), place
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_seed_comes_from_the_clock_or_from_nowhere(path: Path) -> None:
+    for name, call in calls(parse(path)):
+        place = f"{name_of(path)}, line {call.lineno}: {ast.unparse(call)}"
+        if name.endswith("default_rng") or name.endswith("SeedSequence"):
+            assert call.args, f"{place} takes its seed from the system"
+        assert not name.startswith("random."), f"{place} uses a hidden state"
+        if name.startswith("np.random.") and "(" not in name:
+            known = ("default_rng", "SeedSequence", "Generator", "PCG64")
+            assert name.removeprefix("np.random.") in known, f"{place} uses a hidden state"
+
+
+def test_a_file_is_one_subject_and_a_function_fits_the_eye() -> None:
+    for path in FILES:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 250, f"{name_of(path)} has {len(lines)} lines"
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno is not None
+                length = node.end_lineno - node.lineno + 1
+                assert length <= 50, f"{name_of(path)}: {node.name} has {length} lines"
+
+
+def test_the_tree_in_the_readme_names_every_file() -> None:
+    readme = PROJECT / "README.md"
+    if not readme.exists():
+        pytest.skip("no README.md yet")
+    tree = readme.read_text(encoding="utf-8").partition("## The tree")[2].partition("\n## ")[0]
+    named = Counter(re.findall(r"\w+\.py\b", tree))
+    there = Counter(path.name for path in FILES if path.name != "__init__.py")
+    missing, gone = there - named, named - there
+    assert not missing, f"README.md's tree does not name {', '.join(sorted(missing))}"
+    assert not {name for name in gone if not name.startswith("test_")}, "README.md's tree names files that are gone"

@@ -1,0 +1,147 @@
+"""From the cache to batches: each image with its own labels, once an epoch, the same with any number of workers."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import GRAPHEMES, NUM_TEST, NUM_TRAIN, SMALL, TRIPLES, number_of, paint_blocks, read_number
+
+from okkhor.config import AugmentConfig, DataConfig
+from okkhor.data import competition, loading
+from okkhor.data.augmentation import Augmentation
+from okkhor.data.competition import TrainSet
+from okkhor.data.loading import (
+    CachedImages,
+    ShuffledBatches,
+    make_training_loader,
+    make_validation_loader,
+    stream_images,
+)
+
+
+def make_images(
+    small_cache: Path, train_set: TrainSet, rows: np.ndarray, augmentation: Augmentation | None = None, seed: int = 0
+) -> CachedImages:
+    return CachedImages(small_cache, rows, train_set.labels(rows), augmentation, seed)
+
+
+def assert_labels_fit(images: torch.Tensor, labels: torch.Tensor) -> list[int]:
+    """Each image shows its number, and the number says which labels it has. -> the numbers."""
+    numbers = [read_number(image.numpy()) for image in images[:, 0]]
+    assert labels.tolist() == [list(TRIPLES[number % len(GRAPHEMES)]) for number in numbers]
+    return numbers
+
+
+def test_every_validation_image_comes_once_in_order_with_its_own_labels(small_cache: Path, train_set: TrainSet) -> None:
+    rows = np.array([20, 3, 4, 17, 9, 1, 0])
+    numbers = []
+    for images, labels in make_validation_loader(make_images(small_cache, train_set, rows), 3, 0, pin=False):
+        assert images.dtype == torch.uint8
+        assert images.shape[1:] == (1, SMALL, SMALL)
+        numbers += assert_labels_fit(images, labels)
+    assert numbers == [number_of(image_id) for image_id in train_set.image_ids(rows)]
+
+
+def test_every_training_image_comes_once_an_epoch_with_its_own_labels(small_cache: Path, train_set: TrainSet) -> None:
+    order = ShuffledBatches(NUM_TRAIN, 8, seed=0)
+    loader = make_training_loader(make_images(small_cache, train_set, np.arange(NUM_TRAIN)), order, 0, pin=False)
+    orders = []
+    for order.epoch in range(2):
+        batches = list(loader)
+        assert len(batches) == len(loader) == 3
+        orders.append([number for batch in batches for number in assert_labels_fit(*batch)])
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(NUM_TRAIN))
+    assert orders[0] != orders[1]
+
+
+def load_epochs(small_cache: Path, train_set: TrainSet, num_workers: int, seed: int = 0) -> list[torch.Tensor]:
+    """The augmented images of two epochs, each (24, 1, 32, 32), by row of train.csv."""
+    rows = np.arange(NUM_TRAIN)
+    order = ShuffledBatches(NUM_TRAIN, 6, seed)
+    images = make_images(small_cache, train_set, rows, Augmentation(AugmentConfig(erase_probability=1)), seed)
+    loader = make_training_loader(images, order, num_workers, pin=False)
+    epochs = []
+    for order.epoch in range(2):
+        loaded = torch.cat([batch for batch, _ in loader])
+        places = torch.tensor([row for batch in order for row in batch])
+        epochs.append(loaded[places.argsort()])
+    return epochs
+
+
+def test_augmentation_is_the_same_with_0_1_and_2_workers(small_cache: Path, train_set: TrainSet) -> None:
+    expected = load_epochs(small_cache, train_set, num_workers=0)
+    for num_workers in (1, 2):
+        for epoch, images in enumerate(load_epochs(small_cache, train_set, num_workers)):
+            assert torch.equal(images, expected[epoch])
+
+
+def test_augmentation_differs_between_epochs_images_and_seeds(small_cache: Path, train_set: TrainSet) -> None:
+    first, second = load_epochs(small_cache, train_set, num_workers=0)
+    plain = make_images(small_cache, train_set, np.arange(NUM_TRAIN)).__getitems__(range(NUM_TRAIN))[0]
+    other = load_epochs(small_cache, train_set, num_workers=0, seed=1)[0]
+    for one, another in ((first, plain), (first, second), (first, other)):
+        assert (one != another).flatten(1).any(dim=1).float().mean() > 0.9
+    holes = ((plain > 200) & (first == 0)).flatten(1)
+    assert len(torch.unique(holes, dim=0)) > NUM_TRAIN * 0.8, "images of a batch are changed alike"
+
+
+def test_validation_is_the_same_each_time(small_cache: Path, train_set: TrainSet) -> None:
+    loader = make_validation_loader(make_images(small_cache, train_set, np.arange(NUM_TRAIN)), 10, 0, pin=False)
+    for (first, _), (second, _) in zip(loader, loader, strict=True):
+        assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("num_images", "batch_size"), [(24, 8), (25, 8), (7, 8), (2, 2), (100, 33)])
+def test_an_epoch_has_each_image_at_most_once_in_batches_of_one_size(num_images: int, batch_size: int) -> None:
+    order = ShuffledBatches(num_images, batch_size, seed=3)
+    for order.epoch in range(3):
+        batches = list(order)
+        assert len(batches) == len(order) >= 1
+        assert {len(batch) for batch in batches} == {min(batch_size, num_images)}
+        counts = Counter(number for batch in batches for number in batch)
+        assert set(counts.values()) == {1}
+        assert set(counts) <= set(range(num_images))
+        assert num_images - len(counts) < batch_size
+
+
+def test_the_images_left_out_are_others_each_epoch() -> None:
+    order = ShuffledBatches(19, 6, seed=0)
+    left_out: list[int] = []
+    for order.epoch in range(20):
+        left_out.append(*set(range(19)) - {number for batch in order for number in batch})
+    assert len(set(left_out)) > 5
+
+
+def test_an_epoch_goes_on_in_the_middle_as_if_it_had_not_stopped() -> None:
+    order = ShuffledBatches(50, 8, seed=4)
+    order.epoch = 2
+    whole = list(order)
+    resumed = ShuffledBatches(50, 8, seed=4)
+    resumed.epoch, resumed.first_batch = 2, 4
+    assert list(resumed) == whole[4:]
+    assert len(resumed) == len(whole)
+
+
+def test_seed_and_epoch_alone_fix_the_order() -> None:
+    torch.manual_seed(1)
+    first = list(ShuffledBatches(50, 8, seed=4))
+    torch.manual_seed(2)
+    assert list(ShuffledBatches(50, 8, seed=4)) == first
+    assert list(ShuffledBatches(50, 8, seed=5)) != first
+    assert list(ShuffledBatches(50, 8, seed=0)) != sorted(ShuffledBatches(50, 8, seed=0))
+
+
+def test_test_images_stream_from_all_shards_each_once_under_their_own_ids(
+    test_set: competition.TestSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "read_images", paint_blocks)
+    data = DataConfig(size=SMALL, cache_dir=str(tmp_path))
+    seen = []
+    for image_ids, images in stream_images(test_set.shards, data, batch_size=1):
+        assert images.shape == (1, 1, SMALL, SMALL)
+        assert read_number(images[0, 0].numpy()) == number_of(image_ids[0])
+        seen += image_ids.tolist()
+    assert seen == [f"Test_{number}" for number in range(NUM_TEST)]
+    assert seen == [image_id for shard in test_set.shards for image_id in shard.image_ids]

@@ -1,0 +1,130 @@
+"""The whole way, by ./run.sh, on the smoke preset: render, train, score, predict, ensemble, and what a person mistypes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from okkhor.schema import HEADS
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class Project:
+    """A copy of what ./run.sh needs, so that the tests leave no runs behind in the real one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("run.sh", "pyproject.toml", "requirements.lock"):
+            shutil.copy(PROJECT / name, folder / name)
+        for name in ("src", "configs"):
+            (folder / name).symlink_to(PROJECT / name)
+
+    def run(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"OKKHOR_PYTHON": sys.executable}
+        command = ["bash", str(self.folder / "run.sh"), *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=280)
+        assert result.returncode == status, result.stdout + result.stderr
+        return result
+
+    def read(self, path: str) -> pd.DataFrame:
+        return pd.read_csv(self.folder / path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The smoke preset, trained on two of its five folds."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    project.run("fold=[0,1]", "config=smoke", "train.epochs=1")
+    return project
+
+
+def test_a_fold_leaves_every_file_that_people_rely_on(trained: Project) -> None:
+    folder = trained.folder / "runs/smoke/fold0"
+    names = {"config.yaml", "log.jsonl", "metrics.json", "model.safetensors", "oof.parquet", "state.pt", "test.parquet"}
+    assert names <= {path.name for path in folder.iterdir()}
+    assert not [path for path in trained.folder.rglob("*.tmp")]
+    scores = json.loads((folder / "metrics.json").read_text())
+    assert scores["score"] == pytest.approx(
+        sum(head.score_weight * scores[head.name] for head in HEADS) / 4
+    )
+
+
+def test_the_submission_has_the_rows_of_test_csv_in_its_order(trained: Project) -> None:
+    submission, test = trained.read("submissions/smoke-fold0.csv"), trained.read("input/smoke/test.csv")
+    assert list(submission.columns) == ["row_id", "target"]
+    assert submission["row_id"].tolist() == test["row_id"].tolist()
+
+
+def test_the_out_of_fold_tables_of_two_folds_have_each_held_out_image_once(trained: Project) -> None:
+    folds = trained.read("folds/smoke.csv").set_index("image_id")["fold"]
+    for fold in (0, 1):
+        table = pd.read_parquet(trained.folder / f"runs/smoke/fold{fold}/oof.parquet")
+        assert sorted(table["image_id"]) == sorted(folds.index[folds == fold])
+
+
+def test_a_finished_fold_is_kept(trained: Project) -> None:
+    weights = trained.folder / "runs/smoke/fold0/model.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert "is finished and kept" in trained.run("fold=0", "config=smoke", "train.epochs=1").stdout
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_other_settings_are_not_taken_for_the_finished_run(trained: Project) -> None:
+    error = trained.run("fold=0", "config=smoke", "train.epochs=1", "data.size=40", status=2).stderr
+    assert "begun with other settings (data.size)" in error
+    assert "run=<name>" in error
+
+
+def test_score_ensemble_and_predict_agree_with_each_other(trained: Project) -> None:
+    scored = trained.run("score", "run=smoke").stdout
+    assert [line.split()[0] for line in scored.splitlines()[2:]] == ["fold", "fold", "all"]
+    trained.run("predict", "run=smoke", "data.root=input/smoke")
+    trained.run("ensemble", "runs=[smoke]", "name=one")
+    assert trained.read("submissions/smoke.csv").equals(trained.read("submissions/one.csv"))
+    leaderboard = trained.run("score", "submission=submissions/one.csv", "data.root=input/smoke").stdout
+    assert "Public" in leaderboard
+    assert "Private" in leaderboard
+
+
+def test_a_submission_in_another_order_is_refused(trained: Project) -> None:
+    shuffled = trained.folder / "shuffled.csv"
+    trained.read("submissions/smoke-fold0.csv").iloc[::-1].to_csv(shuffled, index=False)
+    error = trained.run("score", f"submission={shuffled}", "data.root=input/smoke", status=2).stderr
+    assert "shuffled.csv, line 2: row_id is" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["fodl=0"], "Did you mean one of: 'fold'"),
+        (["fold=9"], "fold=9: expected a number from 0 to 4"),
+        (["fold=x"], "fold=x: expected"),
+        (["config=nosuch"], "Presets in configs/: competition, degradation, sample, smoke"),
+        (["nosuchcommand"], "no command 'nosuchcommand'"),
+        (["data.root=input/nosuch", "config=sample"], "data.root=input/nosuch: no such folder"),
+        (["predict", "run=nosuch"], "runs/nosuch has no finished fold"),
+        (["score"], "score needs run="),
+        (["train.device=cuda:7", "config=smoke"], "train.device=cuda:7"),
+    ],
+)
+def test_what_a_person_mistypes_is_told_in_two_lines_with_status_2(
+    trained: Project, arguments: list[str], expected: str
+) -> None:
+    if arguments[0].startswith("train.device"):
+        arguments = [*arguments, "run=elsewhere"]
+    error = trained.run(*arguments, status=2).stderr
+    assert expected in error
+    assert len(error.strip().splitlines()) <= 2
+    assert "Traceback" not in error
+
+
+def test_help_names_every_command(trained: Project) -> None:
+    text = trained.run("help").stdout
+    commands = {path.stem for path in (PROJECT / "src/okkhor/commands").glob("[a-z]*.py")}
+    assert all(f"  {command} " in text for command in commands)

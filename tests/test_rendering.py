@@ -1,0 +1,293 @@
+"""The rendered sample: the competition's format, the label grammar, the same pixels from any number of processes."""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageDraw
+
+from okkhor.config import SampleConfig
+from okkhor.errors import InputError
+from okkhor.rendering import sample_matches, write_sample
+from okkhor.rendering.fonts import Face, draw_mask, find_faces, shapes_well
+from okkhor.rendering.graphemes import compose, decompose, order_by_coverage, read_graphemes
+from okkhor.rendering.plan import plan_sample
+from okkhor.rendering.strokes import trace_strokes
+from okkhor.rendering.thinning import thin
+from okkhor.schema import HEAD_NAMES, HEADS, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
+
+SMALL = SampleConfig(
+    num_graphemes=16,
+    images_per_grapheme=4,
+    test_images=12,
+    unseen_graphemes=3,
+    num_writers=6,
+    num_test_writers=4,
+    num_shards=1,
+    processes=1,
+)
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleConfig:
+    settings = replace(SMALL, root=str(tmp_path_factory.mktemp("input") / "sample"))
+    write_sample(settings)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def killed_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a sample whose rendering was killed on the way."""
+    root = tmp_path_factory.mktemp("input") / "sample"
+    endless = replace(SMALL, root=str(root), images_per_grapheme=20_000)
+    code = f"from okkhor.config import SampleConfig\nfrom okkhor.rendering import write_sample\nwrite_sample({endless})"
+    run = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    deadline = time.monotonic() + 30  # seconds
+    while not (hidden_folder(root) / "train.pixels").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.kill()
+    run.wait()
+    return root
+
+
+def hidden_folder(root: Path) -> Path:
+    return root.parent / ".sample.rendering"
+
+
+def read_pixels(sample: SampleConfig, split: str) -> np.ndarray:
+    """The images (N, H, W) of a split's only shard."""
+    table = pq.read_table(Path(sample.root) / f"{split}_image_data_0.parquet")
+    return np.stack([column.to_numpy() for column in table.columns[1:]], axis=1).reshape(-1, IMAGE_HEIGHT, IMAGE_WIDTH)
+
+
+def write_font(folder: Path, name: str, source: str) -> Path:
+    path = folder / name
+    path.write_bytes(Path(source).read_bytes())
+    return path
+
+
+# The folder
+
+
+def test_csv_files_have_the_headers_and_rows_of_kaggle(sample: SampleConfig) -> None:
+    root = Path(sample.root)
+    train = pd.read_csv(root / "train.csv")
+    assert list(train) == ["image_id", "grapheme_root", "vowel_diacritic", "consonant_diacritic", "grapheme"]
+    assert list(train["image_id"]) == [f"Train_{number}" for number in range(16 * 4)]
+    test = list(csv.reader((root / "test.csv").open(encoding="utf-8")))
+    assert test[:2] == [
+        ["row_id", "image_id", "component"],
+        ["Test_0_consonant_diacritic", "Test_0", SUBMISSION_ORDER[0]],
+    ]
+    assert [row[0] for row in test[1:]] == [f"Test_{n}_{head}" for n in range(12) for head in SUBMISSION_ORDER]
+    assert (root / "sample_submission.csv").read_text().startswith("row_id,target\nTest_0_consonant_diacritic,0\n")
+    solution = pd.read_csv(root / "solution.csv")
+    assert list(solution) == ["row_id", "target", "usage"]
+    assert list(solution["row_id"]) == [row[0] for row in test[1:]]
+    assert set(solution["usage"]) <= {"Public", "Private"}
+    assert pd.read_csv(root / "class_map.csv")["component_type"].value_counts().to_dict() == {
+        head.name: head.num_classes for head in HEADS
+    }
+
+
+def test_parquet_files_have_an_id_and_one_uint8_column_a_pixel(sample: SampleConfig) -> None:
+    schema = pq.read_schema(Path(sample.root) / "train_image_data_0.parquet")
+    assert schema.names == ["image_id", *map(str, range(NUM_PIXELS))]
+    assert str(schema.field(0).type) == "string"
+    assert {str(field.type) for field in list(schema)[1:]} == {"uint8"}
+
+
+def test_images_are_dark_ink_on_white_paper(sample: SampleConfig) -> None:
+    images = read_pixels(sample, "test")
+    assert images.shape == (12, IMAGE_HEIGHT, IMAGE_WIDTH)
+    assert (np.median(images, axis=(1, 2)) > 240).all()
+    assert (images.min(axis=(1, 2)) < 120).all()
+    share_of_ink = (images < 160).mean(axis=(1, 2))
+    assert (share_of_ink > 0.005).all()
+    assert (share_of_ink < 0.25).all()
+
+
+def test_unseen_graphemes_are_in_test_only(sample: SampleConfig) -> None:
+    train = pd.read_csv(Path(sample.root) / "train.csv")
+    solution = pd.read_csv(Path(sample.root) / "solution.csv")
+    targets = solution["target"].to_numpy().reshape(-1, len(SUBMISSION_ORDER))
+    test = pd.DataFrame(targets, columns=list(SUBMISSION_ORDER))[list(HEAD_NAMES)]
+    seen = set(train[list(HEAD_NAMES)].itertuples(index=False, name=None))
+    unseen = [labels for labels in test.itertuples(index=False, name=None) if labels not in seen]
+    assert len(unseen) == 3
+    assert not set(unseen) & {grapheme.labels for grapheme in read_graphemes()}
+    for column, name in enumerate(HEAD_NAMES):
+        assert {labels[column] for labels in unseen} <= set(train[name])
+
+
+def test_a_folder_is_recognised_by_the_settings_that_fix_its_pixels(sample: SampleConfig) -> None:
+    assert sample_matches(sample)
+    assert sample_matches(replace(sample, processes=7))
+    assert not sample_matches(replace(sample, seed=1))
+    assert not sample_matches(replace(sample, root="no/such/folder"))
+
+
+def test_a_folder_with_other_settings_is_not_overwritten(sample: SampleConfig) -> None:
+    before = {path: path.stat().st_mtime_ns for path in Path(sample.root).iterdir()}
+    with pytest.raises(InputError, match="not rendered with these settings"):
+        write_sample(replace(sample, seed=1))
+    write_sample(sample)
+    assert before == {path: path.stat().st_mtime_ns for path in Path(sample.root).iterdir()}
+
+
+def test_a_run_that_is_killed_leaves_no_sample(killed_root: Path) -> None:
+    assert hidden_folder(killed_root).is_dir()
+    assert not killed_root.exists()
+
+
+def test_the_run_after_a_killed_one_gives_the_same_bytes_from_two_processes(
+    killed_root: Path, sample: SampleConfig
+) -> None:
+    write_sample(replace(sample, root=str(killed_root), processes=2))
+    assert not hidden_folder(killed_root).exists()
+    for path in Path(sample.root).iterdir():
+        assert path.read_bytes() == (killed_root / path.name).read_bytes(), path.name
+
+
+def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"sample\.num_graphemes is 1296; it must be 1 to 1295"):
+        write_sample(replace(SMALL, root=str(tmp_path / "sample"), num_graphemes=1296))
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+# The plan
+
+
+def test_test_writers_are_not_train_writers() -> None:
+    plan = plan_sample(SMALL)
+    hands = [
+        {(item.writer.body, item.writer.slant, item.writer.pen) for item in split} for split in (plan.train, plan.test)
+    ]
+    assert [len(split) for split in hands] == [6, 4]
+    assert not hands[0] & hands[1]
+
+
+def test_half_of_the_writers_have_the_handwritten_font() -> None:
+    plan = plan_sample(SMALL)
+    assert len({item.writer.body for item in plan.train if item.writer.face.path.endswith("ben.ttf")}) == 3
+
+
+def test_images_of_unseen_graphemes_are_mostly_private() -> None:
+    plan = plan_sample(replace(SMALL, num_graphemes=200, test_images=3000, unseen_graphemes=600))
+    known = {grapheme.labels for grapheme in read_graphemes()}
+    private = {
+        seen: [item.usage == "Private" for item in plan.test if (item.grapheme.labels in known) == seen]
+        for seen in (True, False)
+    }
+    assert np.mean(private[False]) == pytest.approx(0.88, abs=0.05)
+    assert np.mean(private[True]) == pytest.approx(0.52, abs=0.05)
+
+
+def test_seed_zero_is_a_seed_and_another_seed_gives_another_plan() -> None:
+    texts = [[item.grapheme.text for item in plan_sample(replace(SMALL, seed=seed)).train] for seed in (0, 0, 1)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_small_sample_has_several_classes_of_each_head() -> None:
+    few = order_by_coverage(read_graphemes())[:16]
+    num_classes = [len({grapheme.labels[column] for grapheme in few}) for column in range(len(HEADS))]
+    assert num_classes[0] >= 10
+    assert num_classes[1] >= 8
+    assert num_classes[2] >= 5
+
+
+# The label grammar
+
+
+def test_grammar_gives_back_the_labels_of_all_graphemes_but_four() -> None:
+    graphemes = read_graphemes()
+    assert len(graphemes) == 1295
+    assert sum(decompose(grapheme.text) == grapheme.labels for grapheme in graphemes) == 1291
+    assert sum(compose(grapheme.labels) == grapheme.text for grapheme in graphemes) == 1291
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("কি", (13, 2, 0)),
+        ("র্ব্য", (107, 0, 3)),
+        ("স্ট্র্যা", (149, 1, 6)),
+        ("কাঁ", (13, 1, 1)),
+        ("র‍্যা", (123, 1, 4)),
+        ("ং", (0, 0, 0)),
+    ],
+)
+def test_text_and_labels_belong_together(text: str, labels: tuple[int, int, int]) -> None:
+    assert compose(labels) == text
+    assert decompose(text) == labels
+
+
+@pytest.mark.parametrize("text", ["", "a", "কক", "ি", "র্ত্র"])
+def test_grammar_knows_no_labels_for_what_is_no_grapheme(text: str) -> None:
+    assert decompose(text) is None
+
+
+# Fonts and strokes
+
+
+def test_every_grapheme_is_shaped_well_by_several_packaged_fonts() -> None:
+    handwritten, others = find_faces(())
+    for grapheme in read_graphemes():
+        assert sum(shapes_well(face, grapheme.text) for face in (handwritten, *others)) >= 3, grapheme.text
+
+
+@pytest.mark.parametrize(("sign", "num_pieces"), [("ং", 2), ("ঃ", 2)])
+def test_signs_alone_come_without_a_dotted_circle(sign: str, num_pieces: int) -> None:
+    for face in find_faces(())[1][:3]:
+        mask, _ = draw_mask(face, sign)
+        assert cv2.connectedComponents((mask > 127).astype(np.uint8))[0] - 1 == num_pieces
+
+
+def test_a_conjunct_that_a_font_leaves_unjoined_is_refused() -> None:
+    handwritten, _ = find_faces(())
+    assert shapes_well(handwritten, "ক্ষ")
+    assert not shapes_well(handwritten, "ক্\u200cষ")  # the zero width non-joiner forces a visible hasanta
+
+
+def test_a_folder_of_fonts_adds_writers(tmp_path: Path) -> None:
+    own = write_font(tmp_path, "own.ttf", find_faces(())[1][0].path)
+    _, others = find_faces((str(tmp_path),))
+    assert others[-1] == Face(str(own))
+
+
+def test_a_folder_of_fonts_that_is_missing_or_empty_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no/such/folder is not a folder"):
+        find_faces(("no/such/folder",))
+    (tmp_path / "notes.txt").write_text("no font")
+    with pytest.raises(InputError, match="holds no font"):
+        find_faces((str(tmp_path),))
+
+
+def test_thinning_keeps_every_piece_and_leaves_lines_one_pixel_wide() -> None:
+    image = Image.new("L", (80, 80))
+    draw = ImageDraw.Draw(image)
+    draw.line((10, 20, 70, 20), fill=1, width=7)
+    draw.ellipse((30, 40, 60, 70), outline=1, width=6)
+    skeleton = thin(np.asarray(image).copy())
+    assert skeleton[5:32].sum(axis=0).max() == 1
+    assert skeleton[5:32].sum() >= 50
+    assert 60 <= skeleton[35:].sum() <= 90  # a ring of radius 13
+
+
+def test_strokes_follow_the_ink_of_the_glyph() -> None:
+    handwritten, _ = find_faces(())
+    mask, head_line = draw_mask(handwritten, "আ")
+    points = np.concatenate(trace_strokes(mask, head_line))
+    foot = np.abs(points[:, 1] - 1).min()
+    assert np.abs(points[:, 1]).min() < 0.1  # on the head line
+    assert foot < 0.15
+    assert len(trace_strokes(mask, head_line)) <= 8

@@ -1,0 +1,296 @@
+"""run.sh sets up and starts: the real script, with a Python that writes down what it is asked instead of installing."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+PYTHON_NAMES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14")
+
+# FAKE_VERSION: its version; FAKE_VENV: what venv does; FAKE_PIP: what pip does.
+FAKE_PYTHON = r"""#!/usr/bin/env bash
+printf '<%s>' "$@" >>"$FAKE_LOG"
+printf ' in %s, process %s, PYTHONPATH=%s\n' "$PWD" "$$" "${PYTHONPATH:-}" >>"$FAKE_LOG"
+case "$1 $2" in
+    -V*) echo "Python $FAKE_VERSION.1" ;;
+    -c*) exec "$REAL_PYTHON" -c "
+import sys, importlib.util
+sys.version_info = (*map(int, '$FAKE_VERSION'.split('.')), 1, 'final', 0)
+importlib.util.find_spec = lambda name: None if '$FAKE_VENV' == 'missing' else name
+$2" ;;
+    "-m venv")
+        [[ $FAKE_VENV == fails ]] && { echo "Error: No space left on device"; exit 1; }
+        rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    "-m pip")
+        [[ $FAKE_PIP == slow ]] && sleep 1
+        [[ $FAKE_PIP == stuck ]] && sleep 60
+        [[ $FAKE_PIP == fails ]] && { echo "ERROR: Could not find a version of torch"; exit 1; }
+        true ;;
+    *) exit "${FAKE_STATUS:-0}" ;;
+esac
+"""
+
+
+class Project:
+    """A copy of the project's set-up files in `root`, and the programs that its run.sh finds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "the project"
+        self.root.mkdir()
+        for name in ("run.sh", "pyproject.toml", "requirements.lock"):
+            shutil.copy(PROJECT / name, self.root)
+        self.programs = folder / "programs"
+        self.programs.mkdir()
+        for name in PYTHON_NAMES:
+            (self.programs / name).write_text(FAKE_PYTHON)
+            (self.programs / name).chmod(0o755)
+        self.log = folder / "log"
+        self.environment = {
+            "PATH": f"{self.programs}:{os.environ['PATH']}",
+            "FAKE_LOG": str(self.log),
+            "FAKE_VERSION": "3.12",
+            "FAKE_VENV": "works",
+            "FAKE_PIP": "works",
+            "REAL_PYTHON": sys.executable,
+        }
+
+    def start(self, *arguments: str, folder: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [self.root / "run.sh", *arguments],
+            cwd=folder or self.root,
+            env=self.environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job has it ignored
+        )
+
+    def run(self, *arguments: str, folder: Path | None = None, **environment: str) -> tuple[int, str]:
+        """-> the exit status and what it says on stderr."""
+        self.log.write_text("")
+        process = self.start(*arguments, folder=folder, **environment)
+        _, stderr = process.communicate(timeout=30)
+        return process.returncode, stderr
+
+    @property
+    def calls(self) -> list[str]:
+        return self.log.read_text().splitlines()
+
+    @property
+    def installs(self) -> list[str]:
+        return [call for call in self.calls if call.startswith("<-m><pip><install>")]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def stuck(project: Project) -> Iterator[subprocess.Popen[str]]:
+    """A start that is in the middle of its installation."""
+    project.log.write_text("")
+    process = project.start(FAKE_PIP="stuck")
+    deadline = time.monotonic() + 20
+    while not project.installs and time.monotonic() < deadline:
+        time.sleep(0.01)
+    yield process
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_the_first_start_installs_the_lock_and_the_package_and_says_so(project: Project) -> None:
+    status, stderr = project.run("train")
+    assert status == 0
+    assert len(stderr.splitlines()) == 1
+    assert "Installing" in stderr
+    assert "requirements.lock" in project.installs[0]
+    assert "<--editable><.>" in project.installs[1]
+    assert project.calls[-1].startswith("<-m><okkhor.commands><train>")
+
+
+def test_the_second_start_installs_nothing_and_says_nothing(project: Project) -> None:
+    project.run()
+    assert project.run() == (0, "")
+    assert not project.installs
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
+def test_changed_requirements_are_installed_into_the_same_environment(project: Project, name: str) -> None:
+    project.run()
+    with (project.root / name).open("a") as file:
+        file.write("# changed\n")
+    status, _ = project.run()
+    assert status == 0
+    assert project.installs
+    assert not any("<venv>" in call for call in project.calls)
+    project.run()
+    assert not project.installs
+
+
+def test_another_version_of_python_gets_a_new_environment(project: Project) -> None:
+    project.run()
+    project.run(FAKE_VERSION="3.13")
+    assert any("<venv>" in call for call in project.calls)
+
+
+def test_a_moved_project_gets_a_new_environment(project: Project) -> None:
+    project.run()
+    project.root = project.root.rename(project.root.with_name("moved"))
+    project.run()
+    assert any("<venv>" in call for call in project.calls)
+
+
+def test_a_failed_installation_ends_with_status_2_and_is_begun_again(project: Project) -> None:
+    status, stderr = project.run(FAKE_PIP="fails")
+    assert status == 2
+    assert "ERROR: Could not find a version of torch" in stderr
+    assert "install.log" in stderr
+    assert "start again" in stderr
+    assert not any("okkhor.commands" in call for call in project.calls)
+    project.run()
+    assert any("<venv>" in call for call in project.calls)
+    assert len(project.installs) == 2
+
+
+def test_a_failed_update_is_not_taken_for_the_environment_before_it(project: Project) -> None:
+    project.run()
+    lock = (project.root / "requirements.lock").read_text()
+    (project.root / "requirements.lock").write_text(lock + "# changed\n")
+    project.run(FAKE_PIP="fails")
+    (project.root / "requirements.lock").write_text(lock)
+    project.run()
+    assert any("<venv>" in call for call in project.calls)
+
+
+def test_a_killed_installation_is_begun_again(project: Project, stuck: subprocess.Popen[str]) -> None:
+    os.killpg(stuck.pid, signal.SIGKILL)
+    stuck.wait()
+    status, _ = project.run()
+    assert status == 0
+    assert any("<venv>" in call for call in project.calls)
+
+
+def test_ctrl_c_during_the_installation_ends_with_status_130(stuck: subprocess.Popen[str]) -> None:
+    os.killpg(stuck.pid, signal.SIGINT)
+    _, stderr = stuck.communicate(timeout=20)
+    assert stuck.returncode == 130
+    assert "Interrupted" in stderr
+
+
+def test_an_environment_whose_python_is_gone_is_made_again(project: Project) -> None:
+    project.run()
+    (project.root / ".venv/bin/python").unlink()
+    status, _ = project.run()
+    assert status == 0
+    assert any("<venv>" in call for call in project.calls)
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="without flock run.sh has no lock")
+def test_two_first_starts_at_once_install_once(project: Project) -> None:
+    processes = [project.start(FAKE_PIP="slow") for _ in range(2)]
+    stderrs = [process.communicate(timeout=30)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(project.installs) == 2  # the lock, then the package
+    assert sum("Waiting" in stderr for stderr in stderrs) == 1
+    assert sum("okkhor.commands" in call for call in project.calls) == 2
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.15"])
+def test_a_python_without_the_packages_is_refused(project: Project, version: str) -> None:
+    status, stderr = project.run(FAKE_VERSION=version)
+    assert status == 2
+    assert "3.11" in stderr
+    assert version in stderr
+    assert not (project.root / ".venv").exists()
+
+
+def test_a_suitable_python_is_found_behind_an_old_one(project: Project) -> None:
+    (project.programs / "python3").write_text(FAKE_PYTHON.replace("$FAKE_VERSION", "3.9"))
+    for name in ("python3.11", "python3.12", "python3.14"):  # as pyenv's shims answer for a Python that is not chosen
+        (project.programs / name).write_text("#!/bin/sh\nexit 127\n")
+    status, _ = project.run(FAKE_VERSION="3.13")
+    assert status == 0
+    assert "Python 3.13" in (project.root / ".venv/installed").read_text()
+
+
+def test_a_python_without_its_venv_module_is_refused_with_the_package_to_install(project: Project) -> None:
+    status, stderr = project.run(FAKE_VENV="missing")
+    assert status == 2
+    assert "apt install python3.12-venv" in stderr
+
+
+def test_an_environment_that_cannot_be_made_ends_with_status_2_and_the_reason(project: Project) -> None:
+    status, stderr = project.run(FAKE_VENV="fails")
+    assert status == 2
+    assert "No space left on device" in stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_to_ends_with_status_2(project: Project) -> None:
+    project.root.chmod(0o555)
+    status, stderr = project.run()
+    project.root.chmod(0o755)
+    assert status == 2
+    assert str(project.root) in stderr
+
+
+def test_okkhor_python_is_used_as_it_is_with_the_package_from_src(project: Project) -> None:
+    python = str(project.programs / "python3")
+    assert project.run("train", OKKHOR_PYTHON=python, PYTHONPATH="/other") == (0, "")
+    assert len(project.calls) == 1
+    assert project.calls[0].endswith(f"PYTHONPATH={project.root}/src:/other")
+    assert not (project.root / ".venv").exists()
+
+
+def test_a_relative_okkhor_python_starts_at_the_folder_of_the_user(project: Project) -> None:
+    status, _ = project.run(folder=project.programs, OKKHOR_PYTHON="./python3")
+    assert status == 0
+
+
+def test_an_okkhor_python_that_is_not_there_is_refused(project: Project) -> None:
+    status, stderr = project.run(OKKHOR_PYTHON="/nowhere/python")
+    assert status == 2
+    assert "OKKHOR_PYTHON=/nowhere/python" in stderr
+
+
+def test_any_folder_and_a_link_will_do_and_the_process_runs_in_the_project(project: Project, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert project.run(folder=elsewhere)[0] == 0
+    assert f" in {project.root}," in project.calls[-1]
+    script = project.root / "run.sh"
+    link = elsewhere / "okkhor"
+    link.symlink_to(script)
+    subprocess.run([link], env=project.environment | {"CDPATH": str(tmp_path)}, cwd=elsewhere, check=True)
+    assert f" in {project.root}," in project.calls[-1]
+
+
+def test_arguments_pass_through_unharmed(project: Project) -> None:
+    project.run("train", "run=two  words", "", "fold=[0,2]", "name=*", "a=$HOME\\n'\"")
+    assert project.calls[-1].startswith(
+        "<-m><okkhor.commands><train><run=two  words><><fold=[0,2]><name=*><a=$HOME\\n'\">"
+    )
+
+
+def test_the_test_command_runs_pytest_with_the_arguments_after_it(project: Project) -> None:
+    project.run("test")
+    assert project.calls[-1].startswith("<-m><pytest> ")
+    project.run("test", "-k", "two words")
+    assert project.calls[-1].startswith("<-m><pytest><-k><two words> ")
+
+
+def test_the_final_process_takes_the_place_of_the_shell_and_gives_the_exit_status(project: Project) -> None:
+    process = project.start(FAKE_STATUS="7")
+    process.communicate(timeout=30)
+    assert process.returncode == 7
+    assert f"process {process.pid}," in project.calls[-1]

@@ -1,0 +1,228 @@
+"""From presets and key=value arguments to a Config, or a line that says what is wrong with them."""
+
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+
+import pytest
+from conftest import Refused
+
+from okkhor import settings
+from okkhor.config import Config, DataConfig, FoldsConfig
+from okkhor.errors import ConfigError
+from okkhor.settings import LIMITS, check_config, choose_preset, differing_settings, load_config, select_folds
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+@pytest.fixture(autouse=True)
+def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of presets of its own: quick.yaml."""
+    monkeypatch.setattr(settings, "PRESETS", tmp_path)
+    (tmp_path / "quick.yaml").write_text("data: {root: input/quick, size: 32}\ntrain: {epochs: 2}\n")
+    return tmp_path
+
+
+def load(*arguments: str) -> Config:
+    return load_config(["config=quick", *arguments])
+
+
+def test_arguments_go_over_the_preset_which_goes_over_the_defaults() -> None:
+    config = load("train.epochs=5")
+    assert (config.train.epochs, config.data.size, config.folds.num_folds) == (5, 32, FoldsConfig().num_folds)
+
+
+def test_the_last_of_two_equal_settings_counts() -> None:
+    assert load("seed=1", "seed=2").seed == 2
+
+
+@pytest.mark.parametrize(
+    ("argument", "key", "value"),
+    [
+        ("seed=0", "seed", 0),
+        ("overwrite=true", "overwrite", True),
+        ("run=007", "run", "007"),
+        ("run=1e3", "run", "1e3"),
+        ("run=true", "run", "true"),
+        ("data.root=/a b/c=d", "root", "/a b/c=d"),
+        ("data.root=C: d", "root", "C: d"),
+        ("optimizer.learning_rate=1e-3", "learning_rate", 0.001),
+        ("optimizer.learning_rate=1", "learning_rate", 1.0),
+        ("model.pretrained=true", "pretrained", True),
+        ("model.pretrained=weights/a.safetensors", "pretrained", "weights/a.safetensors"),
+        ("runs=[a,b]", "runs", ("a", "b")),
+        ("augment.erase_area=[0.1,0.2]", "erase_area", (0.1, 0.2)),
+        ("sample.font_dirs=[fonts/a]", "font_dirs", ("fonts/a",)),
+        ("fold=all", "fold", "all"),
+        ("fold=[0,2]", "fold", [0, 2]),
+    ],
+)
+def test_a_value_is_read_as_its_setting_needs_it(argument: str, key: str, value: object) -> None:
+    config: object = load(argument)
+    for part in argument.split("=")[0].split("."):
+        config = getattr(config, part)
+    assert config == value
+    assert type(config) is type(value), key
+
+
+ARGUMENT_FAULTS = {
+    "train.epoch=3": ["train.epoch=3", "no setting 'epoch'", "Did you mean: 'epochs'?"],
+    "trian.epochs=3": ["trian.epochs=3", "no setting 'trian'", "Did you mean: 'train'?"],
+    "modle=resnet": ["no setting 'modle'", "Did you mean: 'model'?"],
+    "a b=c": ["no setting 'a b'.", "src/okkhor/config.py"],
+    "data.size.x=1": ["data.size.x=1"],
+    "data=3": ["data=3"],
+    "data[0]=3": ["data[0]=3"],
+    "data..size=3": ["data..size=3"],
+    "=3": ["'=3' is not a setting", "key=value"],
+    "fold": ["'fold' is not a setting", "key=value"],
+    "train.epochs=abc": ["train.epochs=abc", "Integer"],
+    "train.epochs=1.5": ["train.epochs=1.5", "Integer"],
+    "train.epochs=": ["train.epochs=", "int"],
+    "train.epochs=[1]": ["train.epochs=[1]", "Integer"],
+    "seed=true": ["seed=true", "Integer"],
+    "overwrite=maybe": ["overwrite=maybe", "bool"],
+    "train.precision=float64": ["train.precision=float64", "bfloat16"],
+    "folds.scheme=random": ["folds.scheme=random", "stratified"],
+    "runs=a": ["runs=a", "list"],
+    "augment.erase_area=[0.1]": ["augment.erase_area=[0.1]", "length"],
+    "augment.erase_area=[0.3,0.1]": ["augment.erase_area=[0.3,0.1]", "smallest <= largest"],
+    "train.epochs=0": ["train.epochs=0", "1 to 100,000"],
+    "seed=-1": ["seed=-1", "0 to 4,294,967,295"],
+    "train.batch_size=1": ["train.batch_size=1", "2 to 65,536"],
+    "optimizer.learning_rate=.nan": ["optimizer.learning_rate=nan", "1e-09 to 100"],
+    "augment.probability=1.5": ["augment.probability=1.5", "0 to 1"],
+    "run=../../x": ["run=../../x", "letters, digits"],
+    "run=/tmp/x": ["run=/tmp/x", "letters, digits"],
+    "run=-x": ["run=-x", "letters, digits"],
+    f"run={'x' * 101}": ["100 at most"],
+    "run=.hidden": ["run=.hidden", "letters, digits"],
+    "name=a/b": ["name=a/b", "letters, digits"],
+    "runs=[a,../b]": ["runs=../b", "letters, digits"],
+    "run=${data.root}": ["run=${data.root}", "Write the value itself"],
+    "run=${nothing}": ["run=${nothing}", "Write the value itself"],
+    "data.size=???": ["data.size=???", "Write the value itself"],
+    "fold=[0,7": ["fold=[0,7", "column 5", "expected ',' or ']'"],
+    "data.size={": ["data.size={", "can't be read"],
+    "fold=2020-01-01": ["fold=2020-01-01", "date"],
+}
+
+
+@pytest.mark.parametrize("argument", ARGUMENT_FAULTS)
+def test_a_faulty_argument_is_refused_as_it_was_written(refused: Refused, argument: str) -> None:
+    message = refused(ARGUMENT_FAULTS[argument], load, argument)
+    assert len(message.splitlines()) == 1
+    for word in ("full_key", "object_type", "DictConfig("):
+        assert word not in message
+
+
+def test_a_preset_that_is_not_there_is_refused_with_those_that_are(refused: Refused) -> None:
+    refused(["config=nope", "no such preset", "quick"], load_config, ["config=nope"])
+    refused(["config=../quick", "no such preset"], load_config, ["config=../quick"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("train: {epochs: [}", ["quick.yaml", "line 1, column 18"]),
+        ("train:\n  epochs: 1\n epochs: 2\n", ["quick.yaml", "line 3"]),
+        ("train: {epoch: 1}", ["quick.yaml", "no setting 'epoch'", "Did you mean: 'epochs'?"]),
+        ("train: {epochs: many}", ["quick.yaml", "'many'"]),
+        ("- 1", ["quick.yaml", "key: value", "list"]),
+        ("train", ["quick.yaml", "key: value", "str"]),
+        ("train: !!python/object/apply:os.system ['true']", ["quick.yaml", "could not determine a constructor"]),
+        ("train: {epochs: 0}", ["train.epochs=0", "1 to 100,000"]),
+        ("run: ${nothing}", ["nothing"]),
+        ("1: 2", ["quick.yaml", "'1'"]),
+    ],
+)
+def test_a_faulty_preset_is_refused_with_its_place(
+    presets: Path, refused: Refused, content: str, words: list[str]
+) -> None:
+    (presets / "quick.yaml").write_text(content)
+    refused(words, load)
+
+
+def test_a_preset_that_is_not_utf8_is_refused(presets: Path, refused: Refused) -> None:
+    (presets / "quick.yaml").write_bytes(b"run: \xff\n")
+    refused(["quick.yaml", "can't be read as YAML"], load)
+
+
+def test_an_empty_preset_is_the_defaults(presets: Path) -> None:
+    (presets / "quick.yaml").write_text("# nothing differs\n")
+    assert load() == replace(Config(), config="quick", run="quick")
+
+
+@pytest.mark.parametrize("fold", ["9", "-1", "x", "[0,7]", "[0,a]", "[]", "true", "1.0", "[[0]]", "{a: 1}"])
+def test_a_fold_that_is_not_there_is_refused(refused: Refused, fold: str) -> None:
+    refused(["fold="], lambda: select_folds(load(f"fold={fold}").fold, num_folds=5))
+
+
+@pytest.mark.parametrize(
+    ("fold", "numbers"), [("0", [0]), ("[2,0]", [0, 2]), ("[1,1]", [1]), ("all", [0, 1, 2, 3, 4]), ("4", [4])]
+)
+def test_folds_are_selected_by_number_by_list_or_all(fold: str, numbers: list[int]) -> None:
+    assert select_folds(load(f"fold={fold}").fold, num_folds=5) == numbers
+
+
+def test_a_run_is_named_after_the_preset_and_another_data_folder() -> None:
+    assert load().run == "quick"
+    assert load("data.root=input/other").run == "quick-other"
+    assert load("data.root=input/other", "run=mine").run == "mine"
+    assert load("data.root=/my data/50 % (b)").run == "quick-50-b-"
+
+
+def test_a_run_may_have_a_bengali_name() -> None:
+    assert load("run=প্রথম-খসড়া.1").run == "প্রথম-খসড়া.1"
+
+
+def test_the_competition_preset_is_chosen_where_its_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert choose_preset() == "sample"
+    assert "input/bengaliai-cv19/train.csv is not there" in capsys.readouterr().out
+    (tmp_path / "input/bengaliai-cv19").mkdir(parents=True)
+    (tmp_path / "input/bengaliai-cv19/train.csv").touch()
+    assert choose_preset() == "competition"
+    assert "input/bengaliai-cv19/train.csv is there" in capsys.readouterr().out
+
+
+def test_differing_settings_are_named_and_the_ignored_left_out() -> None:
+    one = load()
+    other = load("seed=3", "folds.num_folds=3", "fold=1", "data.size=64", "data.num_workers=2")
+    assert differing_settings(one, one, ignored=()) == []
+    assert differing_settings(one, other, ignored=("fold",)) == [
+        "seed", "data.size", "data.num_workers", "folds.num_folds",
+    ]  # fmt: skip
+    assert differing_settings(one, other, ignored=("fold", "data", "seed")) == ["folds.num_folds"]
+    assert differing_settings(one, other, ignored=("fold", "data.num_workers", "folds")) == ["seed", "data.size"]
+
+
+def test_check_config_refuses_what_was_not_made_by_load_config() -> None:
+    with pytest.raises(ConfigError, match=r"data\.size=8"):
+        check_config(Config(data=DataConfig(size=8)))
+
+
+def number_settings(config: object, prefix: str = "") -> dict[str, float]:
+    found: dict[str, float] = {}
+    for field in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            found |= number_settings(value, f"{prefix}{field.name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[prefix + field.name] = value
+    return found
+
+
+def test_every_number_has_limits_and_its_default_is_within_them() -> None:
+    numbers = number_settings(Config())
+    assert set(numbers) == set(LIMITS)
+    for key, (low, high) in LIMITS.items():
+        assert low <= numbers[key] <= high, key
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_of_the_project_loads_under_its_own_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "PRESETS", CONFIGS)
+    config = load_config([f"config={path.stem}"])
+    assert config.config == config.run == path.stem
