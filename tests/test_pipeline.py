@@ -1,10 +1,12 @@
-"""The whole way, by ./run.sh, on the smoke preset: render, train, score, predict, ensemble, and what a person mistypes."""
+"""The whole way by ./run.sh, on the smoke preset: render, train, score, predict, ensemble; and what people mistype."""
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -48,11 +50,9 @@ def test_a_fold_leaves_every_file_that_people_rely_on(trained: Project) -> None:
     folder = trained.folder / "runs/smoke/fold0"
     names = {"config.yaml", "log.jsonl", "metrics.json", "model.safetensors", "oof.parquet", "state.pt", "test.parquet"}
     assert names <= {path.name for path in folder.iterdir()}
-    assert not [path for path in trained.folder.rglob("*.tmp")]
+    assert not list(trained.folder.rglob("*.tmp"))
     scores = json.loads((folder / "metrics.json").read_text())
-    assert scores["score"] == pytest.approx(
-        sum(head.score_weight * scores[head.name] for head in HEADS) / 4
-    )
+    assert scores["score"] == pytest.approx(sum(head.score_weight * scores[head.name] for head in HEADS) / 4)
 
 
 def test_the_submission_has_the_rows_of_test_csv_in_its_order(trained: Project) -> None:
@@ -122,6 +122,30 @@ def test_what_a_person_mistypes_is_told_in_two_lines_with_status_2(
     assert expected in error
     assert len(error.strip().splitlines()) <= 2
     assert "Traceback" not in error
+
+
+def test_ctrl_c_saves_says_how_to_go_on_and_the_same_command_goes_on(trained: Project) -> None:
+    arguments = ["fold=2", "config=smoke", "run=stopped", "train.epochs=3", "data.num_workers=1"]
+    process = subprocess.Popen(
+        ["bash", str(trained.folder / "run.sh"), *arguments],
+        env=os.environ | {"OKKHOR_PYTHON": sys.executable},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    log = trained.folder / "runs/stopped/fold2/log.jsonl"
+    deadline = time.monotonic() + 120
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all processes
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert f"To go on: ./run.sh {' '.join(arguments)}" in error
+    assert "Traceback" not in error
+    again = trained.run(*arguments).stdout
+    assert "Going on from runs/stopped/fold2/state.pt" in again
+    assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2, 3]
 
 
 def test_help_names_every_command(trained: Project) -> None:

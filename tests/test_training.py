@@ -96,7 +96,7 @@ def run(trainer: Trainer, folder: Path, stop_at: int | None = None) -> Progress:
         batches,  # type: ignore[arg-type]
         batches,
         validate=lambda network: ({"score": float(next(network.parameters()).detach().sum())}, nothing),
-        save_best=lambda network, predictions: None,
+        save_best=lambda _network, _predictions: None,
         num_epochs=3,
         folder=folder,
     )
@@ -193,7 +193,7 @@ def test_a_damaged_state_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     save_state(path, Progress(), {"network": trainer.network})
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(InputError, match="state.pt: can't go on from this file .* overwrite=true"):
+    with pytest.raises(InputError, match=r"state\.pt: can't go on from this file .* overwrite=true"):
         load_state(path, {"network": trainer.network}, CPU)
 
 

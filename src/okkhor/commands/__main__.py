@@ -5,6 +5,7 @@
 """
 
 import difflib
+import errno
 import importlib
 import shlex
 import sys
@@ -20,6 +21,9 @@ COMMANDS = {
     "ensemble": "average runs, score that ensemble out of fold, write its submission",
     "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",
 }
+
+MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+"""What a person can mend of what the system refuses: a full disk, or a folder that may not be written."""
 
 HELP = """usage: ./run.sh [command] key=value ...
 
@@ -44,6 +48,14 @@ def main(arguments: Sequence[str]) -> int:
         importlib.import_module(f"okkhor.commands.{command}").main(settings)
     except InputError as error:
         print(f"{'Settings' if isinstance(error, ConfigError) else 'Input'}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        print(
+            f"Files: {error.filename or 'writing'}: {error.strerror}. Make room, or set another folder.",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         again = [argument for argument in arguments if argument != "overwrite=true"]

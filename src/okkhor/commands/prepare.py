@@ -36,6 +36,8 @@ def prepare(config: Config) -> Prepared:
     """Read and check everything, then build what is not there yet."""
     root = Path(config.data.root)
     if root == Path(config.sample.root):
+        if not root.exists():
+            print(f"Rendering a sample data set into {root}, once.")
         write_sample(config.sample)
     train, test = read_train_set(root), read_test_set(root)
     folds = load_folds(train.table, root, config.folds)

@@ -1,8 +1,8 @@
 """./run.sh fold=0: train folds; each ends with its out-of-fold score and a submission."""
 
 import json
-import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -47,12 +47,13 @@ def main(arguments: Sequence[str]) -> None:
 
 def train_folds(config: Config, folds: Sequence[int]) -> None:
     """Train these folds one after the other; a finished one is kept."""
-    for fold in folds:
-        clear_or_check(fold_folder(config.run, fold), config)
+    check_settings(config, folds)
     prepared = prepare(config)
     for fold in folds:
         folder = fold_folder(config.run, fold)
         with hold(folder):
+            if config.overwrite:
+                clear(folder)
             if is_finished(folder):
                 print(f"{folder} is finished and kept; overwrite=true trains it again.")
             else:
@@ -63,19 +64,32 @@ def train_folds(config: Config, folds: Sequence[int]) -> None:
             predict_folds(config, config.run, [fold], prepared.test)
 
 
-def clear_or_check(folder: Path, config: Config) -> None:
-    """Raises ConfigError where the folder holds a fold that was begun with other settings."""
-    if config.overwrite:
-        shutil.rmtree(folder, ignore_errors=True)
-    if not (folder / "config.yaml").exists():
-        return
-    begun = load_stored(folder / "config.yaml")
-    differing = differing_settings(begun, config, ignored=FREE_SETTINGS + SPEED_SETTINGS)
-    if differing:
-        raise ConfigError(
-            f"{folder} was begun with other settings ({', '.join(differing[:5])}). "
-            "Give this one a name of its own with run=<name>, or set overwrite=true."
-        )
+def check_settings(config: Config, folds: Sequence[int]) -> None:
+    """Raises now what training would raise after minutes of preparation: about the device, the network, the run."""
+    choose_device(config.train.device)
+    if any(not is_begun(fold_folder(config.run, fold)) for fold in folds):
+        create_network(config.model, config.data.size)
+    for folder in (fold_folder(config.run, fold) for fold in folds):
+        if config.overwrite or not (folder / "config.yaml").exists():
+            continue
+        begun = load_stored(folder / "config.yaml")
+        differing = differing_settings(begun, config, ignored=FREE_SETTINGS + SPEED_SETTINGS)
+        if differing:
+            raise ConfigError(
+                f"{folder} was begun with other settings ({', '.join(differing[:5])}). "
+                "Give this one a name of its own with run=<name>, or set overwrite=true."
+            )
+
+
+def is_begun(folder: Path) -> bool:
+    return (folder / "state.pt").exists() or is_finished(folder)
+
+
+def clear(folder: Path) -> None:
+    """Remove a fold's files; its lock stays, since this process holds it."""
+    for path in folder.iterdir():
+        if path.name != ".lock":
+            path.unlink()
 
 
 def hold(folder: Path) -> FileLock:
@@ -101,7 +115,9 @@ def train_fold(config: Config, prepared: Prepared, fold: int, folder: Path) -> N
     images = CachedImages(prepared.cache, training, labels(training), Augmentation(config.augment), seed=config.seed)
     order = ShuffledBatches(len(training), config.train.batch_size, config.seed)
     loader = make_training_loader(images, order, config.data.num_workers, pin)
-    network = create_network(config.model, config.data.size)
+    # going on, the weights come from state.pt: no pretrained ones are fetched
+    model = replace(config.model, pretrained=False) if is_begun(folder) else config.model
+    network = create_network(model, config.data.size)
     trainer = make_trainer(network, config, precision, num_steps=config.train.epochs * len(order))
     print(
         f"Fold {fold}: {len(training):,} images to train on, {len(validation):,} to validate; {config.model.backbone} "

@@ -17,7 +17,6 @@ class Augmentation:
     """Changes batches. The same seed changes them in the same way, in whichever process."""
 
     def __init__(self, config: AugmentConfig) -> None:
-        cv2.setNumThreads(0)  # its thread pool and torch's fight for the same cores
         affine = albumentations.Affine(
             rotate=(-config.rotate, config.rotate),
             shear={"x": (-config.shear, config.shear), "y": (0, 0)},  # the slant of a hand
@@ -33,5 +32,6 @@ class Augmentation:
 
     def __call__(self, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
         """(B, H, W) uint8, ink bright on 0 -> the same, changed."""
+        cv2.setNumThreads(0)  # in whichever process: its thread pool and torch's fight for the same cores
         self.transform.set_random_seed(seed)
         return np.stack([self.transform(image=image)["image"] for image in images])

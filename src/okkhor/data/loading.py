@@ -1,5 +1,6 @@
 """From the cache to batches on their way to the network."""
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -96,6 +97,7 @@ def make_training_loader(
         batch_sampler=order,
         collate_fn=_as_it_is,
         num_workers=num_workers,
+        worker_init_fn=_leave_signals_to_training,
         pin_memory=pin,
         persistent_workers=num_workers > 0,
     )
@@ -103,12 +105,25 @@ def make_training_loader(
 
 def make_validation_loader(images: CachedImages, batch_size: int, num_workers: int, pin: bool) -> DataLoader[Batch]:
     """Every image once, in order."""
-    return DataLoader(images, batch_size, collate_fn=_as_it_is, num_workers=num_workers, pin_memory=pin)
+    return DataLoader(
+        images,
+        batch_size,
+        collate_fn=_as_it_is,
+        num_workers=num_workers,
+        worker_init_fn=_leave_signals_to_training,
+        pin_memory=pin,
+    )
 
 
 def _as_it_is(batch: Any) -> Any:
     """CachedImages gives whole batches: there is nothing to collate."""
     return batch
+
+
+def _leave_signals_to_training(_worker: int) -> None:
+    """A terminal sends Ctrl-C to all processes; only the training process decides when to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def stream_images(

@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from okkhor.config import SampleConfig
 from okkhor.errors import InputError
+from okkhor.files import sync
 from okkhor.rendering.drawing import draw_plan, start_workers
 from okkhor.rendering.plan import plan_sample
 from okkhor.rendering.tables import write_tables
@@ -47,9 +48,10 @@ def write_sample(sample: SampleConfig) -> None:
         hidden.mkdir()
         try:
             fill_folder(hidden, sample)
-            sync_folder(hidden)
+            for path in (*hidden.iterdir(), hidden):
+                sync(path)
             hidden.rename(root)
-            sync_path(root.parent)
+            sync(root.parent)
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
 
@@ -61,18 +63,3 @@ def fill_folder(folder: Path, sample: SampleConfig) -> None:
         draw_plan(workers, folder, plan, sample.num_shards, sample.seed)
     write_tables(folder, plan)
     (folder / SETTINGS_FILE).write_text(settings_text(sample), encoding="utf-8")
-
-
-def sync_folder(folder: Path) -> None:
-    """A folder's files and itself on the disk."""
-    for path in (*folder.iterdir(), folder):
-        sync_path(path)
-
-
-def sync_path(path: Path) -> None:
-    """A file or a folder on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
