@@ -21,7 +21,7 @@ from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.fit import fit
 from okkhor.training.interrupt import stop_on_signals
 from okkhor.training.loop import Batch, Trainer, infer, train_epoch
-from okkhor.training.loss import three_head_loss
+from okkhor.training.loss import make_log_priors, three_head_loss
 from okkhor.training.optimizer import make_optimizer, make_schedule
 from okkhor.training.precision import Precision, choose_device, choose_precision
 
@@ -108,6 +108,28 @@ def test_the_loss_is_the_mean_cross_entropy_weighted_two_one_one() -> None:
     labels = torch.stack([torch.arange(5) % head.num_classes for head in HEADS], dim=1)
     root, vowel, consonant = (functional.cross_entropy(logits[h.name], labels[:, i]) for i, h in enumerate(HEADS))
     assert torch.allclose(three_head_loss(logits, labels), (2 * root + vowel + consonant) / 4)
+
+
+def test_logit_adjustment_makes_the_best_constant_answer_treat_all_classes_alike() -> None:
+    """Without images to tell by, plain logits learn the frequencies; adjusted ones learn to prefer no class."""
+    labels = torch.tensor([[0, 0, 0]] * 90 + [[1, 1, 1]] * 10)
+    counts = {head.name: labels[:, column].numpy() for column, head in enumerate(HEADS)}
+    for strength, expected in ((0.0, np.log(9)), (1.0, 0.0)):
+        logits = {head.name: torch.zeros(head.num_classes, requires_grad=True) for head in HEADS}
+        optimizer = torch.optim.LBFGS(list(logits.values()), max_iter=200)
+        log_priors = make_log_priors(counts, strength, CPU)
+
+        def closure(logits=logits, optimizer=optimizer, log_priors=log_priors) -> torch.Tensor:  # type: ignore[no-untyped-def]
+            optimizer.zero_grad()
+            same = {name: values.expand(len(labels), -1) for name, values in logits.items()}
+            loss = three_head_loss(same, labels, log_priors=log_priors)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        for values in logits.values():
+            assert values[0].item() - values[1].item() == pytest.approx(expected, abs=0.05)
+            assert (values[2:] < values[:2].min()).all()  # classes without images stay improbable
 
 
 def test_norms_and_biases_are_not_decayed_and_every_parameter_is_optimised_once() -> None:

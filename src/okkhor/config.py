@@ -15,7 +15,7 @@ class SampleConfig:
 
     root: str = "input/sample"  # rendered here when data.root is this folder and it has no train.csv
     num_graphemes: int = 1295  # of the 1,295 graphemes of the real train set, the first so many
-    images_per_grapheme: int = 20  # train images of each
+    images_per_grapheme: int = 15  # train images of each
     test_images: int = 2000  # images of test, by writers that train lacks
     unseen_graphemes: int = 70  # graphemes that only test has, an image of each: 3.5 % of it, as in the competition
     num_writers: int = 60  # hands of train: a font with a style
@@ -87,6 +87,7 @@ class TrainConfig:
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: the best that the device has
     device: str = "auto"  # auto: cuda where there is one, else cpu
     label_smoothing: float = 0.0  # share of the label spread over the other classes
+    logit_adjustment: float = 0.0  # 1: all classes count alike, as in macro recall; arXiv:2007.07314
     ema_decay: float = 0.998  # of the running mean of the weights, per step; 0: none
     num_threads: int = 0  # CPU threads; 0: torch's own choice
 

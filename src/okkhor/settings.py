@@ -44,6 +44,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "train.epochs": (1, 100_000),
     "train.batch_size": (2, 65_536),
     "train.label_smoothing": (0, 0.99),
+    "train.logit_adjustment": (0, 3),
     "train.ema_decay": (0, 0.999999),
     "train.num_threads": (0, 1024),
 }

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         )
         return 2
     except KeyboardInterrupt:
-        again = [argument for argument in arguments if argument != "overwrite=true"]
+        again = [argument for argument in arguments if argument.partition("=")[0] != "overwrite"]
         print(f"\nInterrupted. To go on: {shlex.join(['./run.sh', *again])}", file=sys.stderr)
         return 130
     return 0

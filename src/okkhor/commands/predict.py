@@ -14,7 +14,7 @@ from okkhor.config import Config
 from okkhor.data.competition import TestSet, read_test_set
 from okkhor.data.loading import stream_images
 from okkhor.errors import ConfigError, InputError
-from okkhor.models.network import create_network
+from okkhor.models.network import create_network, place_network
 from okkhor.models.weights import load_weights
 from okkhor.predictions import Predictions, write_predictions
 from okkhor.runs import fold_folder
@@ -65,7 +65,7 @@ def name_suffix(run: str, fold: int, root: Path) -> str:
 def load_network(config: Config, run: str, fold: int, precision: Precision) -> nn.Module:
     network = create_network(replace(config.model, pretrained=False), config.data.size)
     load_weights(network, fold_folder(run, fold) / "model.safetensors")
-    return network.to(precision.device).to(memory_format=torch.channels_last)
+    return place_network(network, precision.device)
 
 
 def predict_images(

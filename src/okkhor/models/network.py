@@ -7,6 +7,7 @@ from okkhor.config import ModelConfig
 from okkhor.errors import ConfigError
 from okkhor.models.backbone import create_backbone
 from okkhor.models.heads import ClassificationHead
+from okkhor.models.small_maps import multiply_small_maps
 from okkhor.schema import HEADS
 
 # Of the competition's train images, cropped to the ink, ink bright on 0, at 128 x 128, divided by 255; from a public
@@ -53,3 +54,11 @@ def create_network(model: ModelConfig, image_size: int) -> ThreeHeadNetwork:
             "Set model.pooling=average."
         )
     return ThreeHeadNetwork(backbone, feature_shape, model.pooling, model.dropout)
+
+
+def place_network(network: ThreeHeadNetwork, device: torch.device) -> ThreeHeadNetwork:
+    """Move it to the device, laid out as is fastest there; weights, their names and the results stay."""
+    if device.type == "cpu":
+        multiply_small_maps(network)
+    # channels_last: 1.1 to 1.8 times as fast in convolutions, on CPUs and in half precision on GPUs
+    return network.to(device).to(memory_format=torch.channels_last)

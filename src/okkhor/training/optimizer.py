@@ -27,8 +27,8 @@ def make_schedule(optimizer: torch.optim.Optimizer, config: OptimizerConfig, num
     return OneCycleLR(
         optimizer,
         max_lr=config.learning_rate,
-        total_steps=max(num_steps, 2),
-        pct_start=config.warmup,
+        total_steps=num_steps + 2,  # never so few that a rise of one step would be a division by zero
+        pct_start=max(config.warmup, 1.5 / (num_steps + 2)),
         div_factor=25,  # the first rate is 1/25 of the highest
         final_div_factor=1e3,  # the last is 1/1000 of the first
         cycle_momentum=False,
