@@ -145,7 +145,7 @@ def test_the_learning_rate_rises_to_its_top_and_falls_to_nearly_zero() -> None:
     schedule = make_schedule(optimizer, OptimizerConfig(learning_rate=1.0, warmup=0.25), num_steps=101)
     rates = []
     for _ in range(101):
-        rates.append(schedule.get_last_lr()[0])
+        rates.append(float(schedule.get_last_lr()[0]))
         optimizer.step()
         if len(rates) < 101:
             schedule.step()

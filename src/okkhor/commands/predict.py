@@ -46,12 +46,12 @@ def predict_folds(config: Config, run: str, folds: Sequence[int], test: TestSet)
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
     networks = [load_network(config, run, fold, precision) for fold in folds]
     members = predict_images(networks, test, config, precision)
-    for fold, member in zip(folds, members, strict=True):
-        write_predictions(member, decode(member.probabilities), fold_folder(run, fold) / f"test{suffix}.parquet")
     mean = average(members, names=[f"fold {fold}" for fold in folds])
     submission = make_submission(test.table, mean.image_ids, decode(mean.probabilities))
     path = SUBMISSIONS / (f"{run}-fold{folds[0]}{suffix}.csv" if len(folds) == 1 else f"{run}{suffix}.csv")
     write_submission(submission, test.table, path)
+    for fold, member in zip(folds, members, strict=True):
+        write_predictions(member, decode(member.probabilities), fold_folder(run, fold) / f"test{suffix}.parquet")
     print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test.table)
 

@@ -61,8 +61,8 @@ def train_folds(config: Config, folds: Sequence[int]) -> None:
                 write_config(config, folder)
                 train_fold(config, prepared, fold, folder)
                 finish_fold(folder)
-        if prepared.test is not None and not (folder / "test.parquet").exists():
-            predict_folds(config, config.run, [fold], prepared.test)
+            if prepared.test is not None and not (folder / "test.parquet").exists():
+                predict_folds(config, config.run, [fold], prepared.test)
 
 
 def check_settings(config: Config, folds: Sequence[int]) -> None:
