@@ -116,20 +116,26 @@ def test_logit_adjustment_makes_the_best_constant_answer_treat_all_classes_alike
     counts = {head.name: labels[:, column].numpy() for column, head in enumerate(HEADS)}
     for strength, expected in ((0.0, np.log(9)), (1.0, 0.0)):
         logits = {head.name: torch.zeros(head.num_classes, requires_grad=True) for head in HEADS}
-        optimizer = torch.optim.LBFGS(list(logits.values()), max_iter=200)
+        optimizer = torch.optim.Adam(list(logits.values()), lr=0.05)
         log_priors = make_log_priors(counts, strength, CPU)
-
-        def closure(logits=logits, optimizer=optimizer, log_priors=log_priors) -> torch.Tensor:  # type: ignore[no-untyped-def]
+        for _ in range(400):
             optimizer.zero_grad()
             same = {name: values.expand(len(labels), -1) for name, values in logits.items()}
-            loss = three_head_loss(same, labels, log_priors=log_priors)
-            loss.backward()
-            return loss
-
-        optimizer.step(closure)
+            three_head_loss(same, labels, log_priors=log_priors).backward()
+            optimizer.step()
         for values in logits.values():
             assert values[0].item() - values[1].item() == pytest.approx(expected, abs=0.05)
             assert (values[2:] < values[:2].min()).all()  # classes without images stay improbable
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 5, 10])
+def test_a_schedule_of_a_few_steps_is_fine(num_steps: int) -> None:
+    optimizer = make_optimizer(TinyNetwork(), OptimizerConfig())
+    schedule = make_schedule(optimizer, OptimizerConfig(warmup=0.2), num_steps)
+    for _ in range(num_steps):
+        assert 0 < float(schedule.get_last_lr()[0]) <= OptimizerConfig().learning_rate
+        optimizer.step()
+        schedule.step()
 
 
 def test_norms_and_biases_are_not_decayed_and_every_parameter_is_optimised_once() -> None:

@@ -24,11 +24,12 @@ def make_schedule(optimizer: torch.optim.Optimizer, config: OptimizerConfig, num
 
     Smith and Topin 2018, arXiv:1708.07120. With a short warm-up this is the usual cosine schedule.
     """
+    total = max(num_steps, 2)
     return OneCycleLR(
         optimizer,
         max_lr=config.learning_rate,
-        total_steps=num_steps + 2,  # never so few that a rise of one step would be a division by zero
-        pct_start=max(config.warmup, 1.5 / (num_steps + 2)),
+        total_steps=total,
+        pct_start=max(config.warmup, 1.5 / total),  # torch divides by the steps of the rise, less one
         div_factor=25,  # the first rate is 1/25 of the highest
         final_div_factor=1e3,  # the last is 1/1000 of the first
         cycle_momentum=False,
