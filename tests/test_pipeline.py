@@ -81,6 +81,12 @@ def test_other_settings_are_not_taken_for_the_finished_run(trained: Project) -> 
     assert "run=<name>" in error
 
 
+def test_another_fold_of_a_run_needs_the_settings_of_the_first(trained: Project) -> None:
+    error = trained.run("fold=3", "config=smoke", "train.epochs=1", "data.crop_to_ink=false", status=2).stderr
+    assert "runs/smoke/fold0 was begun with other settings (data.crop_to_ink)" in error
+    assert not (trained.folder / "runs/smoke/fold3").exists()
+
+
 def test_score_ensemble_and_predict_agree_with_each_other(trained: Project) -> None:
     scored = trained.run("score", "run=smoke").stdout
     assert [line.split()[0] for line in scored.splitlines()[2:]] == ["fold", "fold", "all"]

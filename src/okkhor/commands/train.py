@@ -24,7 +24,7 @@ from okkhor.files import replacing
 from okkhor.models.network import ThreeHeadNetwork, create_network, place_network
 from okkhor.models.weights import save_weights
 from okkhor.predictions import Predictions, read_predictions, write_predictions
-from okkhor.runs import fold_folder, is_finished, write_config
+from okkhor.runs import RUNS, fold_folder, is_finished, write_config
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.metric import competition_score
@@ -50,11 +50,14 @@ def train_folds(config: Config, folds: Sequence[int]) -> None:
     """Train these folds one after the other; a finished one is kept."""
     check_settings(config, folds)
     prepared = prepare(config)
+    if config.overwrite:  # all at once, so that the same command without overwrite goes on from here
+        for fold in folds:
+            with hold(fold_folder(config.run, fold)):
+                clear(fold_folder(config.run, fold))
     for fold in folds:
         folder = fold_folder(config.run, fold)
         with hold(folder):
-            if config.overwrite:
-                clear(folder)
+            check_same_settings(folder, config)  # again: another process may have begun it meanwhile
             if is_finished(folder):
                 print(f"{folder} is finished and kept; overwrite=true trains it again.")
             else:
@@ -70,16 +73,22 @@ def check_settings(config: Config, folds: Sequence[int]) -> None:
     choose_device(config.train.device)
     if any(not is_begun(fold_folder(config.run, fold)) for fold in folds):
         create_network(config.model, config.data.size)
-    for folder in (fold_folder(config.run, fold) for fold in folds):
-        if config.overwrite or not (folder / "config.yaml").exists():
-            continue
-        begun = load_stored(folder / "config.yaml")
-        differing = differing_settings(begun, config, ignored=FREE_SETTINGS + SPEED_SETTINGS)
-        if differing:
-            raise ConfigError(
-                f"{folder} was begun with other settings ({', '.join(differing[:5])}). "
-                "Give this one a name of its own with run=<name>, or set overwrite=true."
-            )
+    replaced = [fold_folder(config.run, fold) for fold in folds] if config.overwrite else []
+    for path in sorted((RUNS / config.run).glob("fold*/config.yaml")):
+        if path.parent not in replaced:
+            check_same_settings(path.parent, config)
+
+
+def check_same_settings(folder: Path, config: Config) -> None:
+    """All folds of a run share their settings. Raises ConfigError where this one was begun with others."""
+    if not (folder / "config.yaml").exists():
+        return
+    differing = differing_settings(load_stored(folder / "config.yaml"), config, FREE_SETTINGS + SPEED_SETTINGS)
+    if differing:
+        raise ConfigError(
+            f"{folder} was begun with other settings ({', '.join(differing[:5])}). "
+            "Give these a run of their own with run=<name>, or set overwrite=true and name all folds of the run."
+        )
 
 
 def is_begun(folder: Path) -> bool:
@@ -88,8 +97,10 @@ def is_begun(folder: Path) -> bool:
 
 def clear(folder: Path) -> None:
     """Remove a fold's files; its lock stays, since this process holds it."""
+    for name in ("metrics.json", "state.pt"):  # first: what a killed removal leaves then counts for nothing
+        (folder / name).unlink(missing_ok=True)
     for path in folder.iterdir():
-        if path.name != ".lock":
+        if path.is_file() and path.name != ".lock":
             path.unlink()
 
 

@@ -51,7 +51,6 @@ def read_test_set(root: Path) -> TestSet | None:
     check_folder(root)
     if not (root / "test.csv").exists() and not list(root.glob("test_image_data_*.parquet")):
         return None
-    read_class_map(root)
     table = read_test_table(root)
     shards = open_shards(root, "test")
     check_same_images(root, "test", table["image_id"].unique(), shards)

@@ -123,6 +123,7 @@ def _as_it_is(batch: Any) -> Any:
 def _leave_signals_to_training(_worker: int) -> None:
     """A terminal sends Ctrl-C to all processes; only the training process decides when to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

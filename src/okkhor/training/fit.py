@@ -60,9 +60,12 @@ def fit(
     with stop_on_signals() as stop:
         while progress.epoch < num_epochs:
             _run_epoch(trainer, loader, order, progress, num_epochs, stop)
-            if not stop.requested or progress.batch == len(order):
+            ended = progress.batch == len(order)
+            if ended:
                 _end_epoch(trainer, progress, validate, save_best, folder / "log.jsonl")
             save_state(state, progress, parts)
+            if ended:  # printed when all is saved: whoever reads the output may be gone
+                print("  ".join(f"{name} {value:.4g}" for name, value in progress.history[-1].items()), flush=True)
             if stop.requested:
                 raise KeyboardInterrupt
     return progress
@@ -113,7 +116,6 @@ def _end_epoch(
         "learning_rate": trainer.schedule.get_last_lr()[0],
         "seconds": round(progress.seconds, 1),
     }
-    print("  ".join(f"{name} {value:.4g}" for name, value in line.items()), flush=True)
     progress.history.append(line)
     with replacing(log) as temporary:
         temporary.write_text("".join(json.dumps(entry) + "\n" for entry in progress.history))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM stop training between two steps, where the state can be saved."""
+"""Ctrl-C, SIGTERM and a closed terminal stop training between two steps, where the state can be saved."""
 
 import signal
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class StopRequest:
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
     request = StopRequest()
-    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield request
     finally:
