@@ -119,12 +119,16 @@ def test_the_seed_fixes_the_folds_and_another_changes_them(table: str, request: 
     assert (first != other).any()
 
 
-def test_folds_are_made_once_and_then_read(small: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folds_are_made_once_and_kept_under_another_seed_which_is_said(
+    small: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = load_folds(small, ROOT, FoldsConfig(num_folds=2))
     assert made.path.name == "small.csv"
-    monkeypatch.setattr(folds, "make_folds", None)
-    read = load_folds(small, ROOT, FoldsConfig(num_folds=2))
+    load_folds(small, ROOT, FoldsConfig(num_folds=2))
+    assert capsys.readouterr().out == ""
+    read = load_folds(small, ROOT, FoldsConfig(num_folds=2, seed=1))
     np.testing.assert_array_equal(read.numbers, made.numbers)
+    assert "small.csv is kept as it is; made anew with folds.seed=1" in capsys.readouterr().out
 
 
 def test_a_folds_file_in_another_order_than_train_csv_gives_each_image_its_fold(small: pd.DataFrame) -> None:

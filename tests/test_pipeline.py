@@ -98,6 +98,13 @@ def test_score_ensemble_and_predict_agree_with_each_other(trained: Project) -> N
     assert "Private" in leaderboard
 
 
+def test_an_ensemble_can_be_submitted_for_another_folder(trained: Project) -> None:
+    shutil.copytree(trained.folder / "input/smoke", trained.folder / "input/hidden")
+    trained.run("predict", "run=smoke", "data.root=input/hidden")
+    trained.run("ensemble", "runs=[smoke]", "name=hidden", "data.root=input/hidden")
+    assert trained.read("submissions/smoke-hidden.csv").equals(trained.read("submissions/hidden.csv"))
+
+
 def test_a_submission_in_another_order_is_refused(trained: Project) -> None:
     shuffled = trained.folder / "shuffled.csv"
     trained.read("submissions/smoke-fold0.csv").iloc[::-1].to_csv(shuffled, index=False)

@@ -13,6 +13,7 @@ import yaml
 from okkhor.config import Config
 from okkhor.errors import InputError
 from okkhor.files import replacing
+from okkhor.settings import load_stored
 
 RUNS = Path("runs")
 
@@ -33,6 +34,15 @@ def finished_folds(run: str) -> list[int]:
     if not folds:
         raise InputError(f"run={run}: {RUNS / run} has no finished fold. Train one: ./run.sh fold=0 run={run}")
     return sorted(folds)
+
+
+def test_suffix(run: str, fold: int, root: Path) -> str:
+    """What the names of test predictions of a data folder end in.
+
+    Nothing for the folder that the run was trained on; -<folder's name> for another, so that both have their files.
+    """
+    own = Path(load_stored(fold_folder(run, fold) / "config.yaml").data.root)
+    return "" if own.resolve() == root.resolve() else f"-{root.resolve().name}"
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -57,6 +57,13 @@ def main(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if (
+            not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError"
+        ):  # torch's, not imported here
+            raise
+        print(f"Memory: {str(error).splitlines()[0][:160]} Try a smaller train.batch_size.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         again = [argument for argument in arguments if argument.partition("=")[0] != "overwrite"]
         print(f"\nInterrupted. To go on: {shlex.join(['./run.sh', *again])}", file=sys.stderr)

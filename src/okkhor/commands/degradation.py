@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from okkhor.commands.train import train_folds
+from okkhor.errors import ConfigError
 from okkhor.reporting.curves import draw_curves
 from okkhor.runs import RUNS, fold_folder, read_log
 from okkhor.settings import load_config, select_folds
@@ -11,14 +12,17 @@ NETWORKS = {"ResNet-34": "article_resnet34", "the same without shortcuts": "arti
 
 
 def main(arguments: Sequence[str]) -> None:
+    given = load_config(["config=degradation", *arguments])
+    folds = select_folds(0 if given.fold is None else given.fold, given.folds.num_folds)
+    if len(folds) > 1:
+        raise ConfigError(f"fold={given.fold}: degradation compares the two networks on one fold.")
     logs = {}
     for title, backbone in NETWORKS.items():
-        run = f"degradation-{backbone.removeprefix('article_')}"
+        run = f"{given.run}-{backbone.removeprefix('article_')}"
         config = load_config(["config=degradation", *arguments, f"run={run}", f"model.backbone={backbone}"])
-        fold = select_folds(0 if config.fold is None else config.fold, config.folds.num_folds)[0]
         print(f"\n{title}: {backbone}")
-        train_folds(config, [fold])
-        logs[title] = read_log(fold_folder(run, fold))
-    picture = RUNS / "degradation.png"
+        train_folds(config, folds)
+        logs[title] = read_log(fold_folder(run, folds[0]))
+    picture = RUNS / f"{given.run}.png"
     draw_curves(logs, picture)
     print(f"{picture}: the two curves.")

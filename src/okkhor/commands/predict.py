@@ -17,7 +17,7 @@ from okkhor.errors import ConfigError, InputError
 from okkhor.models.network import create_network, place_network
 from okkhor.models.weights import load_weights
 from okkhor.predictions import Predictions, write_predictions
-from okkhor.runs import fold_folder
+from okkhor.runs import fold_folder, test_suffix
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.ensembling import average
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
 def predict_folds(config: Config, run: str, folds: Sequence[int], test: TestSet) -> None:
     """Predict the test images with each fold's network, keep the tables, submit the mean."""
     root = Path(config.data.root)
-    suffix = name_suffix(run, folds[0], root)
+    suffix = test_suffix(run, folds[0], root)
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
     networks = [load_network(config, run, fold, precision) for fold in folds]
     members = predict_images(networks, test, config, precision)
@@ -54,12 +54,6 @@ def predict_folds(config: Config, run: str, folds: Sequence[int], test: TestSet)
         write_predictions(member, decode(member.probabilities), fold_folder(run, fold) / f"test{suffix}.parquet")
     print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test.table)
-
-
-def name_suffix(run: str, fold: int, root: Path) -> str:
-    """Nothing for the data folder that the run was trained on; -<folder's name> for another, beside its files."""
-    own = load_stored(fold_folder(run, fold) / "config.yaml").data.root
-    return "" if Path(own).resolve() == root.resolve() else f"-{root.resolve().name}"
 
 
 def load_network(config: Config, run: str, fold: int, precision: Precision) -> nn.Module:

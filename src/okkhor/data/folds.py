@@ -58,7 +58,10 @@ def load_folds(table: pd.DataFrame, root: Path, config: FoldsConfig) -> Folds:
             split = pd.DataFrame({"image_id": table["image_id"], "fold": make_folds(table, config)})
             with replacing(path) as temporary:
                 split.to_csv(temporary, index=False)
-    return Folds(read_folds(path, table, config.num_folds), path)
+    numbers = read_folds(path, table, config.num_folds)
+    if not np.array_equal(numbers, make_folds(table, config)):
+        print(f"Note: {path} is kept as it is; made anew with folds.seed={config.seed} it would be another split.")
+    return Folds(numbers, path)
 
 
 def make_folds(table: pd.DataFrame, config: FoldsConfig) -> NDArray[np.int64]:

@@ -29,8 +29,9 @@ def save_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()
     states = {name: part.state_dict() for name, part in parts.items()}
-    with replacing(path) as temporary:
-        torch.save({"progress": asdict(progress), "random": random, **states}, temporary)
+    # an open file: given a path, torch tells of a full disk by a RuntimeError without its number
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save({"progress": asdict(progress), "random": random, **states}, file)
 
 
 def load_state(path: Path, parts: dict[str, Any], device: torch.device) -> Progress:
@@ -38,7 +39,8 @@ def load_state(path: Path, parts: dict[str, Any], device: torch.device) -> Progr
     try:
         state = torch.load(path, map_location=device, weights_only=True)
         for name, part in parts.items():
-            part.load_state_dict(state[name])
+            if state[name]:  # a scaler that does nothing has no state
+                part.load_state_dict(state[name])
         torch.set_rng_state(state["random"]["cpu"].cpu())
         if torch.cuda.is_available() and "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"].cpu())
