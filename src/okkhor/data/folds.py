@@ -91,10 +91,10 @@ def read_folds(path: Path, table: pd.DataFrame, num_folds: int) -> NDArray[np.in
     split = read_csv(path, ("image_id", "fold"), integers=("fold",))
     check_unique(split, "image_id", path)
     remedy = f"Delete {path} to have it made anew (folds of finished runs then no longer compare)."
-    unknown = np.setdiff1d(split["image_id"], table["image_id"])
-    lacking = np.setdiff1d(table["image_id"], split["image_id"])
-    if len(unknown) or len(lacking):
-        first = (list(unknown) or list(lacking))[0]
+    in_file, in_train = set(split["image_id"]), set(table["image_id"])  # numpy compares objects in quadratic time
+    unknown, lacking = in_file - in_train, in_train - in_file
+    if unknown or lacking:
+        first = min(unknown or lacking)
         raise InputError(
             f"{path} does not fit train.csv: {len(lacking)} images have no fold, {len(unknown)} images are not in "
             f"train.csv (the first: {first}). {remedy}"
