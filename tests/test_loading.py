@@ -60,12 +60,14 @@ def load_epochs(small_cache: Path, train_set: TrainSet, num_workers: int, seed: 
     """The augmented images of two epochs, each (24, 1, 32, 32), by row of train.csv."""
     rows = np.arange(NUM_TRAIN)
     order = ShuffledBatches(NUM_TRAIN, 6, seed)
-    images = make_images(small_cache, train_set, rows, Augmentation(AugmentConfig(erase_probability=1)), seed)
+    images = make_images(
+        small_cache, train_set, rows, Augmentation(AugmentConfig(policy="affine+erase", probability=2)), seed
+    )
     loader = make_training_loader(images, order, num_workers, pin=False)
     epochs = []
     for order.epoch in range(2):
         loaded = torch.cat([batch for batch, _ in loader])
-        places = torch.tensor([row for batch in order for row in batch])
+        places = torch.tensor([row for batch in order for row in batch.indices])
         epochs.append(loaded[places.argsort()])
     return epochs
 
@@ -99,8 +101,8 @@ def test_an_epoch_has_each_image_at_most_once_in_batches_of_one_size(num_images:
     for order.epoch in range(3):
         batches = list(order)
         assert len(batches) == len(order) >= 1
-        assert {len(batch) for batch in batches} == {min(batch_size, num_images)}
-        counts = Counter(number for batch in batches for number in batch)
+        assert {len(batch.indices) for batch in batches} == {min(batch_size, num_images)}
+        counts = Counter(number for batch in batches for number in batch.indices)
         assert set(counts.values()) == {1}
         assert set(counts) <= set(range(num_images))
         assert num_images - len(counts) < batch_size
@@ -110,7 +112,7 @@ def test_the_images_left_out_are_others_each_epoch() -> None:
     order = ShuffledBatches(19, 6, seed=0)
     left_out: list[int] = []
     for order.epoch in range(20):
-        left_out.append(*set(range(19)) - {number for batch in order for number in batch})
+        left_out.append(*set(range(19)) - {number for batch in order for number in batch.indices})
     assert len(set(left_out)) > 5
 
 
@@ -124,13 +126,47 @@ def test_an_epoch_goes_on_in_the_middle_as_if_it_had_not_stopped() -> None:
     assert len(resumed) == len(whole)
 
 
+@pytest.mark.parametrize("weights", [None, np.linspace(0.1, 1, 50)])
+@pytest.mark.parametrize("num_processes", [2, 3])
+def test_processes_share_each_batch_in_equal_parts(weights: np.ndarray | None, num_processes: int) -> None:
+    orders = [ShuffledBatches(50, 12, 4, weights, process, num_processes) for process in range(num_processes)]
+    alone = list(ShuffledBatches(50, 12, 4, weights))
+    for whole, parts in zip(alone, zip(*orders, strict=True), strict=True):
+        assert {len(part.indices) for part in parts} == {12 // num_processes}
+        assert {(part.epoch, part.number) for part in parts} == {(whole.epoch, whole.number)}
+        assert sorted(index for part in parts for index in part.indices) == sorted(whole.indices)
+
+
+def test_a_process_without_validation_images_loads_none(small_cache: Path, train_set: TrainSet) -> None:
+    images = make_images(small_cache, train_set, np.arange(0))
+    assert list(make_validation_loader(images, 8, 0, pin=False)) == []
+
+
+def test_augmentation_cools_down_from_the_set_epoch(small_cache: Path, train_set: TrainSet) -> None:
+    rows, order = np.arange(NUM_TRAIN), ShuffledBatches(NUM_TRAIN, 24, seed=0)
+    still = Augmentation(AugmentConfig(cooldown_strength=0))
+    images = CachedImages(small_cache, rows, train_set.labels(rows), still, cooldown_from=2)
+    plain = make_images(small_cache, train_set, rows)
+    for order.epoch in range(4):
+        (batch,) = order
+        changed = not torch.equal(images.__getitems__(batch)[0], plain.__getitems__(batch)[0])
+        assert changed == (order.epoch < 2)
+
+
+def test_the_grapheme_is_a_column_behind_the_heads(small_cache: Path, train_set: TrainSet) -> None:
+    rows = np.arange(NUM_TRAIN)
+    labels = {**train_set.labels(rows), "grapheme": rows * 10}
+    assert CachedImages(small_cache, rows, labels).__getitems__([3, 5])[1][:, 3].tolist() == [30, 50]
+
+
 def test_seed_and_epoch_alone_fix_the_order() -> None:
     torch.manual_seed(1)
     first = list(ShuffledBatches(50, 8, seed=4))
     torch.manual_seed(2)
     assert list(ShuffledBatches(50, 8, seed=4)) == first
     assert list(ShuffledBatches(50, 8, seed=5)) != first
-    assert list(ShuffledBatches(50, 8, seed=0)) != sorted(ShuffledBatches(50, 8, seed=0))
+    numbers = [number for batch in ShuffledBatches(50, 8, seed=0) for number in batch.indices]
+    assert numbers != sorted(numbers)
 
 
 def test_test_images_stream_from_all_shards_each_once_under_their_own_ids(

@@ -8,7 +8,7 @@ import yaml
 from conftest import Refused
 
 from okkhor import runs
-from okkhor.config import AugmentConfig, Config, SampleConfig
+from okkhor.config import Config, LossConfig, SampleConfig
 from okkhor.runs import finished_folds, fold_folder, is_finished, write_config
 from okkhor.settings import differing_settings, load_stored
 
@@ -26,7 +26,7 @@ def test_the_settings_of_a_run_are_loaded_as_they_were(tmp_path: Path) -> None:
         runs=("a", "b"),
         seed=7,
         sample=SampleConfig(font_dirs=("fonts/one",)),
-        augment=AugmentConfig(erase_area=(0.1, 0.3)),
+        loss=LossConfig(head_weights=(1.0, 2.0, 3.0)),
     )
     write_config(config, tmp_path)
     again = load_stored(tmp_path / "config.yaml")

@@ -9,7 +9,8 @@ from conftest import Refused
 from okkhor import settings
 from okkhor.config import Config, DataConfig, FoldsConfig
 from okkhor.errors import ConfigError
-from okkhor.settings import LIMITS, check_config, choose_preset, differing_settings, load_config, select_folds
+from okkhor.limits import RANGES, check_config
+from okkhor.settings import choose_preset, differing_settings, load_config, select_folds
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -50,7 +51,7 @@ def test_the_last_of_two_equal_settings_counts() -> None:
         ("model.pretrained=true", "pretrained", True),
         ("model.pretrained=weights/a.safetensors", "pretrained", "weights/a.safetensors"),
         ("runs=[a,b]", "runs", ("a", "b")),
-        ("augment.erase_area=[0.1,0.2]", "erase_area", (0.1, 0.2)),
+        ("loss.head_weights=[1,1,2]", "head_weights", (1.0, 1.0, 2.0)),
         ("sample.font_dirs=[fonts/a]", "font_dirs", ("fonts/a",)),
         ("fold=all", "fold", "all"),
         ("fold=[0,2]", "fold", [0, 2]),
@@ -65,7 +66,7 @@ def test_a_value_is_read_as_its_setting_needs_it(argument: str, key: str, value:
 
 
 ARGUMENT_FAULTS = {
-    "train.epoch=3": ["train.epoch=3", "no setting 'epoch'", "Did you mean: 'epochs'?"],
+    "train.epoch=3": ["train.epoch=3", "no setting 'epoch'", "Did you mean", "'epochs'"],
     "trian.epochs=3": ["trian.epochs=3", "no setting 'trian'", "Did you mean: 'train'?"],
     "modle=resnet": ["no setting 'modle'", "Did you mean: 'model'?"],
     "a b=c": ["no setting 'a b'.", "src/okkhor/config.py"],
@@ -84,13 +85,22 @@ ARGUMENT_FAULTS = {
     "train.precision=float64": ["train.precision=float64", "bfloat16"],
     "folds.scheme=random": ["folds.scheme=random", "stratified"],
     "runs=a": ["runs=a", "list"],
-    "augment.erase_area=[0.1]": ["augment.erase_area=[0.1]", "length"],
-    "augment.erase_area=[0.3,0.1]": ["augment.erase_area=[0.3,0.1]", "smallest <= largest"],
+    "loss.head_weights=[1,1]": ["loss.head_weights=[1.0, 1.0]", "three numbers"],
+    "loss.head_weights=[0,0,0]": ["loss.head_weights=[0,0,0]", "nothing is learnt"],
+    "loss.head_weights=[1,1,-1]": ["loss.head_weights", "from 0"],
+    "model.grapheme_share=0.5": ["model.grapheme_share", "Set model.graphemes"],
+    "train.accumulate=5": ["train.batch_size=64 does not divide into 5 parts"],
+    "train.accumulate=64": ["too few for batch norm"],
+    "optimizer.cycles=2": ["optimizer.schedule=restarts"],
+    "train.swa_epochs=3": ["train.swa_epochs=3", "train.epochs=2"],
+    "train.first_size=40": ["train.first_size=40", "16 to data.size=32"],
+    "mix.cooldown_epochs=3": ["mix.cooldown_epochs=3", "train.epochs=2"],
+    "model.init_from=../x": ["model.init_from=../x", "letters, digits"],
     "train.epochs=0": ["train.epochs=0", "1 to 100,000"],
     "seed=-1": ["seed=-1", "0 to 4,294,967,295"],
     "train.batch_size=1": ["train.batch_size=1", "2 to 65,536"],
     "optimizer.learning_rate=.nan": ["optimizer.learning_rate=nan", "1e-09 to 100"],
-    "augment.probability=1.5": ["augment.probability=1.5", "0 to 1"],
+    "mix.cutmix=1.5": ["mix.cutmix=1.5", "0 to 1"],
     "run=../../x": ["run=../../x", "letters, digits"],
     "run=/tmp/x": ["run=/tmp/x", "letters, digits"],
     "run=-x": ["run=-x", "letters, digits"],
@@ -105,6 +115,23 @@ ARGUMENT_FAULTS = {
     "data.size={": ["data.size={", "can't be read"],
     "fold=2020-01-01": ["fold=2020-01-01", "date"],
 }
+
+
+COMBINATION_FAULTS = {
+    "mix.cutmix=0.5 mix.cutmix_alpha=0": ["mix.cutmix_alpha=0", "above 0"],
+    "mix.cutmix=0.6 mix.mixup=0.6": ["together at most 1"],
+    "mix.mixup=0.5 loss.hard_share=0.5": ["loss.hard_share", "mixed"],
+    "model.graphemes=linear model.grapheme_share=1 loss.logit_adjustment=1": ["not adjusted"],
+    "model.graphemes=arcface loss.grapheme_weight=0": ["model.graphemes=arcface", "would not learn"],
+    "model.consonant=parts loss.focal_gamma=2": ["loss.focal_gamma", "model.consonant=parts"],
+    "optimizer.schedule=restarts optimizer.cycles=2 train.epochs=3": ["train.epochs=3", "optimizer.cycles=2"],
+    "launch.processes=3 train.batch_size=64": ["does not divide into 3 parts"],
+}
+
+
+@pytest.mark.parametrize("arguments", COMBINATION_FAULTS)
+def test_settings_that_do_not_go_together_are_refused_with_a_sentence(refused: Refused, arguments: str) -> None:
+    refused(COMBINATION_FAULTS[arguments], load, *arguments.split())
 
 
 @pytest.mark.parametrize("argument", ARGUMENT_FAULTS)
@@ -125,7 +152,7 @@ def test_a_preset_that_is_not_there_is_refused_with_those_that_are(refused: Refu
     [
         ("train: {epochs: [}", ["quick.yaml", "line 1, column 18"]),
         ("train:\n  epochs: 1\n epochs: 2\n", ["quick.yaml", "line 3"]),
-        ("train: {epoch: 1}", ["quick.yaml", "no setting 'epoch'", "Did you mean: 'epochs'?"]),
+        ("train: {epoch: 1}", ["quick.yaml", "no setting 'epoch'", "Did you mean", "'epochs'"]),
         ("train: {epochs: many}", ["quick.yaml", "'many'"]),
         ("- 1", ["quick.yaml", "key: value", "list"]),
         ("train", ["quick.yaml", "key: value", "str"]),
@@ -216,8 +243,8 @@ def number_settings(config: object, prefix: str = "") -> dict[str, float]:
 
 def test_every_number_has_limits_and_its_default_is_within_them() -> None:
     numbers = number_settings(Config())
-    assert set(numbers) == set(LIMITS)
-    for key, (low, high) in LIMITS.items():
+    assert set(numbers) == set(RANGES)
+    for key, (low, high) in RANGES.items():
         assert low <= numbers[key] <= high, key
 
 

@@ -3,29 +3,34 @@
 import copy
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
-from torch.nn import functional
 
-from okkhor.config import OptimizerConfig
+from okkhor.config import LossConfig, MixConfig, OptimizerConfig, TrainConfig
 from okkhor.errors import ConfigError, InputError
 from okkhor.predictions import Predictions
 from okkhor.schema import HEADS
+from okkhor.training.averaging import make_epoch_average, measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.fit import fit
 from okkhor.training.interrupt import stop_on_signals
-from okkhor.training.loop import Batch, Trainer, infer, train_epoch
-from okkhor.training.loss import make_log_priors, three_head_loss
-from okkhor.training.optimizer import make_optimizer, make_schedule
+from okkhor.training.loop import Batch, Trainer, infer, resize, train_epoch
+from okkhor.training.loss import ThreeHeadLoss
+from okkhor.training.optimizer import make_optimizer
 from okkhor.training.precision import Precision, choose_device, choose_precision
+from okkhor.training.recipe import Recipe
+from okkhor.training.schedule import make_schedule
 
 CPU = torch.device("cpu")
+LABELS = {head.name: np.arange(8) % head.num_classes for head in HEADS}
 
 
 class TinyNetwork(nn.Module):
@@ -44,8 +49,6 @@ class TinyNetwork(nn.Module):
 class TinyBatches:
     """Four batches an epoch, made from the epoch's number; `first_batch` is where to go on."""
 
-    batch_sampler = None
-
     def __init__(self) -> None:
         self.epoch = 0
         self.first_batch = 0
@@ -60,34 +63,56 @@ class TinyBatches:
             yield images, torch.stack([torch.arange(8) % head.num_classes for head in HEADS], dim=1)
 
 
-def make_trainer(dtype: torch.dtype = torch.float32, learning_rate: float = 1e-2) -> Trainer:
+def make_trainer(dtype: torch.dtype = torch.float32, learning_rate: float = 1e-2, **changes: object) -> Trainer:
+    """changes: of the TrainConfig, or mix=, optimizer=: whole configs."""
     torch.manual_seed(0)
     network = TinyNetwork()
-    config = OptimizerConfig(learning_rate=learning_rate)
-    optimizer = make_optimizer(network, config)
+    optimizer_config = changes.pop("optimizer", OptimizerConfig(learning_rate=learning_rate))
+    mix = changes.pop("mix", MixConfig())
+    assert isinstance(optimizer_config, OptimizerConfig)
+    assert isinstance(mix, MixConfig)
+    train = TrainConfig(**{"epochs": 3, "batch_size": 8, **changes})  # type: ignore[arg-type]
+    optimizer = make_optimizer(network, optimizer_config)
     precision = Precision(CPU, dtype)
     return Trainer(
         network=network,
-        ema=ModelEmaV3(network, decay=0.9, use_warmup=True),
         optimizer=optimizer,
-        schedule=make_schedule(optimizer, config, num_steps=12),
+        schedule=make_schedule(optimizer, optimizer_config, num_steps=4 * train.epochs),
         scaler=precision.make_scaler(),
         precision=precision,
-        loss=three_head_loss,
+        loss=ThreeHeadLoss(LossConfig(), "classes", LABELS, CPU),
+        recipe=Recipe(train, optimizer_config, mix, image_size=8, seed=0),
+        ema=ModelEmaV3(network, decay=0.9, use_warmup=True),
+        average=make_epoch_average(network) if train.swa_epochs else None,
     )
 
 
-def run(trainer: Trainer, folder: Path, stop_at: int | None = None) -> Progress:
-    """Fit for three epochs of four batches; stop_at: the validation or batch during which a signal comes."""
+class Saved:
+    """What fit keeps, by name."""
+
+    def __init__(self) -> None:
+        self.weights: dict[str, dict[str, torch.Tensor]] = {}
+
+    def __call__(self, network: nn.Module, _predictions: Predictions, name: str) -> None:
+        self.weights[name] = copy.deepcopy(network.state_dict())
+
+
+def run(
+    trainer: Trainer, folder: Path, stop_at: int | None = None, saved: Saved | None = None, killed: bool = False
+) -> Progress:
+    """Fit for the recipe's epochs of four batches; stop_at: the batch during which a signal, or a kill, comes."""
     batches = TinyBatches()
     seen = 0
+    loss = trainer.loss
 
-    def count(logits: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+    def count(*arguments: Any, **named: Any) -> torch.Tensor:
         nonlocal seen
         seen += 1
+        if seen == stop_at and killed:
+            raise Killed
         if seen == stop_at:
             signal.raise_signal(signal.SIGTERM)
-        return three_head_loss(logits, labels)
+        return loss(*arguments, **named)
 
     trainer.loss = count
     nothing = Predictions(np.array([], dtype=np.str_), {})
@@ -96,68 +121,23 @@ def run(trainer: Trainer, folder: Path, stop_at: int | None = None) -> Progress:
         batches,  # type: ignore[arg-type]
         batches,
         validate=lambda network: ({"score": float(next(network.parameters()).detach().sum())}, nothing),
-        save_best=lambda _network, _predictions: None,
-        num_epochs=3,
+        save=saved or Saved(),
         folder=folder,
     )
 
 
-def test_the_loss_is_the_mean_cross_entropy_weighted_two_one_one() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = {head.name: torch.randn(5, head.num_classes, generator=generator) for head in HEADS}
-    labels = torch.stack([torch.arange(5) % head.num_classes for head in HEADS], dim=1)
-    root, vowel, consonant = (functional.cross_entropy(logits[h.name], labels[:, i]) for i, h in enumerate(HEADS))
-    assert torch.allclose(three_head_loss(logits, labels), (2 * root + vowel + consonant) / 4)
+class Killed(Exception):  # noqa: N818
+    """What stands for kill -9: nothing runs after it."""
 
 
-def test_logit_adjustment_makes_the_best_constant_answer_treat_all_classes_alike() -> None:
-    """Without images to tell by, plain logits learn the frequencies; adjusted ones learn to prefer no class."""
-    labels = torch.tensor([[0, 0, 0]] * 90 + [[1, 1, 1]] * 10)
-    counts = {head.name: labels[:, column].numpy() for column, head in enumerate(HEADS)}
-    for strength, expected in ((0.0, np.log(9)), (1.0, 0.0)):
-        logits = {head.name: torch.zeros(head.num_classes, requires_grad=True) for head in HEADS}
-        optimizer = torch.optim.Adam(list(logits.values()), lr=0.05)
-        log_priors = make_log_priors(counts, strength, CPU)
-        for _ in range(400):
-            optimizer.zero_grad()
-            same = {name: values.expand(len(labels), -1) for name, values in logits.items()}
-            three_head_loss(same, labels, log_priors=log_priors).backward()
-            optimizer.step()
-        for values in logits.values():
-            assert values[0].item() - values[1].item() == pytest.approx(expected, abs=0.05)
-            assert (values[2:] < values[:2].min()).all()  # classes without images stay improbable
+def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
+    twin = other.state_dict()
+    assert all(torch.equal(value, twin[name]) for name, value in one.state_dict().items())
 
 
-@pytest.mark.parametrize("num_steps", [1, 2, 5, 10])
-def test_a_schedule_of_a_few_steps_is_fine(num_steps: int) -> None:
-    optimizer = make_optimizer(TinyNetwork(), OptimizerConfig())
-    schedule = make_schedule(optimizer, OptimizerConfig(warmup=0.2), num_steps)
-    for _ in range(num_steps):
-        assert 0 < float(schedule.get_last_lr()[0]) <= OptimizerConfig().learning_rate
-        optimizer.step()
-        schedule.step()
-
-
-def test_norms_and_biases_are_not_decayed_and_every_parameter_is_optimised_once() -> None:
-    network = TinyNetwork()
-    decayed, plain = make_optimizer(network, OptimizerConfig(weight_decay=0.1)).param_groups
-    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.1, 0.0)
-    assert {id(p) for p in decayed["params"]} == {id(p) for n, p in network.named_parameters() if p.ndim == 2}
-    assert len(decayed["params"]) + len(plain["params"]) == len(list(network.parameters()))
-
-
-def test_the_learning_rate_rises_to_its_top_and_falls_to_nearly_zero() -> None:
-    optimizer = make_optimizer(TinyNetwork(), OptimizerConfig())
-    schedule = make_schedule(optimizer, OptimizerConfig(learning_rate=1.0, warmup=0.25), num_steps=101)
-    rates = []
-    for _ in range(101):
-        rates.append(float(schedule.get_last_lr()[0]))
-        optimizer.step()
-        if len(rates) < 101:
-            schedule.step()
-    assert np.argmax(rates) == pytest.approx(25, abs=1)
-    assert max(rates) == pytest.approx(1.0, abs=0.01)
-    assert rates[-1] < 1e-4
+def scale_loss(trainer: Trainer, factor: float) -> None:
+    loss = trainer.loss
+    trainer.loss = lambda *arguments, **named: loss(*arguments, **named) * factor
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -182,7 +162,7 @@ def test_the_gradient_scaler_of_float16_trains_the_same_as_no_scaler_does() -> N
 def test_a_scaler_skips_the_step_whose_gradients_overflow() -> None:
     trainer = make_trainer()
     trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
-    trainer.loss = lambda logits, labels: three_head_loss(logits, labels) * 1e20
+    scale_loss(trainer, 1e20)
     before = copy.deepcopy(trainer.network.heads.state_dict())  # type: ignore[union-attr]
     next(train_epoch(trainer, TinyBatches()))
     after = trainer.network.heads.state_dict()  # type: ignore[union-attr]
@@ -192,28 +172,139 @@ def test_a_scaler_skips_the_step_whose_gradients_overflow() -> None:
 
 def test_a_loss_that_is_not_finite_stops_training_before_the_step() -> None:
     trainer = make_trainer()
-    trainer.loss = lambda logits, labels: three_head_loss(logits, labels) * float("nan")
+    scale_loss(trainer, float("nan"))
     before = [parameter.clone() for parameter in trainer.network.parameters()]
     with pytest.raises(InputError, match="The loss is nan at step 0"):
         next(train_epoch(trainer, TinyBatches()))
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.network.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("stop_at", [1, 4, 6, 11])
-def test_training_that_was_stopped_goes_on_to_the_same_weights_bit_for_bit(tmp_path: Path, stop_at: int) -> None:
-    unbroken = make_trainer()
+RECIPES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "mixed": {"mix": MixConfig(cutmix=0.3, mixup=0.3, fmix=0.3, cooldown_epochs=1)},
+    "sgd": {"optimizer": OptimizerConfig(name="sgd", schedule="restarts", cycles=3, clip_norm=1.0)},
+    "averaged": {"swa_epochs": 2, "accumulate": 2, "optimizer": OptimizerConfig(name="muon", schedule="cosine")},
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("stop_at", [1, 5, 11])
+@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
+def test_training_that_was_broken_off_goes_on_to_the_same_weights_bit_for_bit(
+    tmp_path: Path, stop_at: int, recipe: str, killed: bool
+) -> None:
+    settings: dict[str, Any] = {**RECIPES[recipe], "save_minutes": 0.0}  # a state after each batch
+    unbroken = make_trainer(**settings)
     whole = run(unbroken, tmp_path / "unbroken")
-    with pytest.raises(KeyboardInterrupt):
-        run(make_trainer(), tmp_path / "stopped", stop_at)
+    with pytest.raises(Killed if killed else KeyboardInterrupt):
+        run(make_trainer(**settings), tmp_path / "broken", stop_at, killed=killed)
     torch.manual_seed(999)
-    resumed = make_trainer()
-    rest = run(resumed, tmp_path / "stopped")
-    for one, other in ((unbroken.network, resumed.network), (unbroken.best_network, resumed.best_network)):
-        states = zip(one.state_dict().items(), other.state_dict().values(), strict=True)
-        assert all(torch.equal(value, twin) for (_, value), twin in states)
+    resumed = make_trainer(**settings)
+    rest = run(resumed, tmp_path / "broken")
+    for name, part in unbroken.parts().items():
+        if isinstance(part, nn.Module):
+            assert_same_weights(part, resumed.parts()[name])
+    assert_same_weights(unbroken.best_network, resumed.best_network)
     strip = partial(map, lambda line: {key: value for key, value in line.items() if key != "seconds"})
     assert list(strip(whole.history)) == list(strip(rest.history))
     assert [line["epoch"] for line in rest.history] == [1, 2, 3]
+
+
+def test_two_runs_with_one_seed_end_with_the_same_weights_and_another_seed_with_others(tmp_path: Path) -> None:
+    one, other, third = (make_trainer() for _ in range(3))
+    third.recipe = replace(third.recipe, seed=1)
+    for trainer, name in ((one, "one"), (other, "other"), (third, "third")):
+        run(trainer, tmp_path / name)
+    assert_same_weights(one.network, other.network)
+    assert not torch.equal(one.network.body[1].weight, third.network.body[1].weight)  # type: ignore[index,union-attr]
+
+
+def test_a_batch_in_parts_gives_the_gradients_of_the_whole() -> None:
+    plain = OptimizerConfig(name="sgd", momentum=0, learning_rate=2.5)
+    whole, parts = make_trainer(optimizer=plain), make_trainer(optimizer=plain, accumulate=4)
+    for trainer in (whole, parts):
+        assert isinstance(trainer.network, TinyNetwork)
+        trainer.network.body[2] = trainer.network.body[4] = nn.Identity()  # batch norm sees each part alone
+        trainer.ema = None
+        next(train_epoch(trainer, TinyBatches()))
+    for one, other in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_no_gradient_is_longer_than_the_clipping_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = OptimizerConfig(name="sgd", momentum=0, clip_norm=1e-3, weight_decay=0, learning_rate=2500)
+    trainer = make_trainer(optimizer=config)
+    before = [parameter.clone() for parameter in trainer.network.parameters()]
+    monkeypatch.setattr(trainer.schedule, "step", lambda: None)
+    rate = trainer.optimizer.param_groups[0]["lr"]
+    next(train_epoch(trainer, TinyBatches()))
+    after = trainer.network.parameters()
+    moved = torch.cat([(a - b).flatten() for a, b in zip(after, before, strict=True)]).norm().item()
+    assert moved == pytest.approx(rate * 1e-3, rel=0.01)
+
+
+def test_training_ends_in_time_with_a_usable_model(tmp_path: Path) -> None:
+    saved = Saved()
+    trainer = make_trainer(max_minutes=1e-9)
+    progress = run(trainer, tmp_path, saved=saved)
+    assert progress.ended == "train.max_minutes=1e-09 have passed"
+    assert len(progress.history) == 1
+    assert "" in saved.weights
+    assert run(make_trainer(max_minutes=1e-9), tmp_path).history == progress.history  # it is not gone on with
+
+
+def test_training_stops_when_patience_is_at_its_end(tmp_path: Path) -> None:
+    trainer = make_trainer(patience=1, learning_rate=1e-9)
+    trainer.ema = None
+    assert run(trainer, tmp_path).ended == "train.patience=1 epochs brought no better score"
+
+
+def test_each_cycle_of_warm_restarts_leaves_a_snapshot(tmp_path: Path) -> None:
+    saved = Saved()
+    run(make_trainer(optimizer=OptimizerConfig(schedule="restarts", cycles=3)), tmp_path, saved=saved)
+    assert set(saved.weights) >= {"-cycle0", "-cycle1", "-cycle2"}
+
+
+def test_the_epoch_average_is_the_mean_of_the_weights_at_the_ends_of_the_last_epochs(tmp_path: Path) -> None:
+    trainer = make_trainer(swa_epochs=2, optimizer=OptimizerConfig(learning_rate=1e-2, schedule="cosine"))
+    ends: list[torch.Tensor] = []
+    save = Saved()
+
+    def note(network: nn.Module, predictions: Predictions, name: str) -> None:
+        save(network, predictions, name)
+
+    update = trainer.average.update_parameters  # type: ignore[union-attr]
+
+    def keep(network: nn.Module) -> None:
+        ends.append(next(network.parameters()).detach().clone())
+        update(network)
+
+    trainer.average.update_parameters = keep  # type: ignore[union-attr,method-assign]
+    run(trainer, tmp_path, saved=save)
+    assert len(ends) == 2
+    mean = next(trainer.average.module.parameters())  # type: ignore[union-attr]
+    torch.testing.assert_close(mean, (ends[0] + ends[1]) / 2)
+
+
+def test_batch_norm_is_measured_over_all_batches_as_torch_does_it() -> None:
+    network, twin = TinyNetwork(), TinyNetwork()
+    twin.load_state_dict(network.state_dict())
+    for part in (network, twin):
+        part.body[4] = nn.Identity()  # dropout draws other numbers
+    images = [images for images, _ in TinyBatches()]
+    measure_batch_norm(network, images, Precision(CPU, torch.float32))
+    torch.optim.swa_utils.update_bn(images, twin)
+    torch.testing.assert_close(network.state_dict(), twin.state_dict())
+
+
+def test_images_grow_from_the_first_size_to_the_last_in_the_first_half() -> None:
+    recipe = Recipe(TrainConfig(epochs=8, first_size=32), OptimizerConfig(), MixConfig(), image_size=64, seed=0)
+    assert [recipe.size_in(epoch) for epoch in range(8)] == [32, 40, 48, 56, 64, 64, 64, 64]
+    images = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8)
+    assert resize(images, 64) is images
+    small = resize(images, 32)
+    assert (small.shape, small.dtype) == ((2, 1, 32, 32), torch.uint8)
+    assert small.float().mean().item() == pytest.approx(images.float().mean().item(), abs=1)
 
 
 def test_a_damaged_state_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 COMPETITION_ROOT = "input/bengaliai-cv19"
+ARCFACE_SCALE = 30.0  # of the cosines, so that softmax can become sure; ArcFace, Deng et al. 2019, arXiv:1801.07698
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class DataConfig:
     root: str = COMPETITION_ROOT  # a folder in the competition's format
     size: int = 128  # height and width that images are resized to, pixels
     crop_to_ink: bool = False  # cut the paper off around the ink before resizing
+    blacklist: str = ""  # a csv with the image_ids that are not trained on
+    label_fixes: str = ""  # a csv with image_id and the labels that are right, in train.csv's columns
     cache_dir: str = "runs/.cache"  # resized train images are kept here
     num_workers: int = 0  # loader processes; 0: images are loaded in the training process
 
@@ -52,30 +55,66 @@ class ModelConfig:
 
     backbone: str = "resnet34"  # any name that timm.create_model knows, or article_resnet34, article_plain34
     pretrained: bool | str = False  # true: timm's weights, downloaded; or a .safetensors file of backbone weights
-    pooling: Literal["average", "gem"] = "average"  # per head; gem: generalised mean with a learnt exponent
-    dropout: float = 0.0  # probability, before each head's linear layer
+    init_from: str = ""  # start from all the weights of another run, its fold of the same number
+    pooling: Literal["average", "gem", "average_max", "sse"] = "average"  # per head; gem: a mean with learnt exponent
+    hidden: int = 0  # features of a hidden layer in each head; 0: none
+    dropout: float = 0.0  # probability, before each head's last layer
+    consonant: Literal["classes", "parts"] = "classes"  # parts: a sigmoid for each of the four written parts
+    graphemes: Literal["none", "linear", "arcface"] = "none"  # a fourth head over the graphemes of train.csv
+    grapheme_share: float = 0.0  # of the predicted probabilities, the share that is read off the grapheme head
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
     """Random changes of the training images. No flips: they turn a glyph into another."""
 
-    probability: float = 0.9  # of the affine change
-    rotate: float = 8.0  # degrees, largest either way
-    shear: float = 8.0  # degrees, largest either way
-    scale: float = 0.12  # share of the size, largest either way
-    translate: float = 0.06  # share of the size, largest either way
-    erase_probability: float = 0.5  # of erasing one rectangle: Zhong et al. 2017, arXiv:1708.04896
-    erase_area: tuple[float, float] = (0.02, 0.2)  # of the image, smallest and largest
+    policy: str = "light"  # a policy of data/augmentation.py, or its transforms joined by +, such as affine+elastic
+    strength: float = 1.0  # factor on every angle, shift, area and amount
+    probability: float = 1.0  # factor on the probability of every transform
+    cooldown_epochs: int = 0  # the last so many epochs see images that are changed less
+    cooldown_strength: float = 0.3  # the strength in them
+
+
+@dataclass(frozen=True)
+class MixConfig:
+    """Two images of a batch as one, with the labels of both; at most one of the kinds for each batch."""
+
+    cutmix: float = 0.0  # probability for a batch; a rectangle from the other image: Yun et al. 2019, arXiv:1905.04899
+    cutmix_alpha: float = 1.0  # of the Beta distribution that the share of the first image is drawn from
+    mixup: float = 0.0  # probability; the weighted mean of both: Zhang et al. 2018, arXiv:1710.09412
+    mixup_alpha: float = 0.2
+    fmix: float = 0.0  # probability; an area of smooth random shape: Harris et al. 2020, arXiv:2002.12047
+    fmix_alpha: float = 1.0
+    cooldown_epochs: int = 0  # the last so many epochs see whole images
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What training minimises: a loss for each head, weighted."""
+
+    head_weights: tuple[float, ...] = (2.0, 1.0, 1.0)  # of root, vowel, consonant; as the score weights them
+    label_smoothing: float = 0.0  # share of the label spread over the other classes
+    logit_adjustment: float = 0.0  # 1: all classes count alike, as in macro recall; arXiv:2007.07314
+    class_balance: float = 0.0  # beta of the effective number of images, near 1; 0: none; arXiv:1901.05555
+    focal_gamma: float = 0.0  # how much less an image counts that is learnt already; 0: none; arXiv:1708.02002
+    hard_share: float = 1.0  # of a batch, the images with the highest loss that count; arXiv:1604.03540
+    hard_from_epoch: int = 0  # before it all images count; the first epoch is 0
+    grapheme_weight: float = 1.0  # of the grapheme head's loss, beside head_weights
+    arcface_margin: float = 0.3  # radians that the right grapheme's angle is made larger by; arXiv:1801.07698
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101, on a one-cycle schedule: rise, then cosine to zero."""
+    """How the weights move, and how fast over the run."""
 
-    learning_rate: float = 1e-3  # at the top of the cycle
+    name: Literal["adamw", "sgd", "muon"] = "adamw"  # sgd: with Nesterov momentum; muon: NAdamW for the rest
+    learning_rate: float = 1e-3  # the highest
     weight_decay: float = 0.01  # not on norms and biases
-    warmup: float = 0.2  # share of all steps during which the rate rises
+    momentum: float = 0.9  # of sgd
+    schedule: Literal["one_cycle", "cosine", "restarts"] = "one_cycle"
+    warmup: float = 0.2  # share of the steps, or of the first of several cycles, during which the rate rises
+    cycles: int = 1  # of schedule=restarts: equally long, each ends with a snapshot; arXiv:1608.03983
+    clip_norm: float = 0.0  # longest gradient, all weights together; 0: any
 
 
 @dataclass(frozen=True)
@@ -83,13 +122,26 @@ class TrainConfig:
     """The training loop."""
 
     epochs: int = 30
-    batch_size: int = 64  # images
+    batch_size: int = 64  # images of an optimizer step, of all processes together
+    accumulate: int = 1  # parts that a batch is computed in, one after the other, where memory is short
+    sampling: Literal["plain", "balanced", "grapheme"] = "plain"  # balanced: rare roots oftener; grapheme: all alike
+    first_size: int = 0  # pixels; images grow from this size to data.size in the first half of the epochs; 0: do not
+    freeze_epochs: int = 0  # the first epoch trains the heads alone; by this one the backbone has thawed, from its end
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: the best that the device has
     device: str = "auto"  # auto: cuda where there is one, else cpu
-    label_smoothing: float = 0.0  # share of the label spread over the other classes
-    logit_adjustment: float = 0.0  # 1: all classes count alike, as in macro recall; arXiv:2007.07314
     ema_decay: float = 0.998  # of the running mean of the weights, per step; 0: none
-    num_threads: int = 0  # CPU threads; 0: torch's own choice
+    swa_epochs: int = 0  # predict with the mean of the weights after each of the last so many epochs; arXiv:1803.05407
+    patience: int = 0  # stop after so many epochs without a better score; 0: never
+    max_minutes: float = 0.0  # stop in time, with a usable model; 0: no limit
+    save_minutes: float = 10.0  # between two saved states; each epoch saves one too
+    num_threads: int = 0  # CPU threads of a process; 0: torch's own choice
+
+
+@dataclass(frozen=True)
+class LaunchConfig:
+    """Several processes train one fold together (torchrun, DistributedDataParallel)."""
+
+    processes: int = 1  # on this machine, one for each GPU; more machines: torchrun's own options, see the README
 
 
 @dataclass(frozen=True)
@@ -109,5 +161,8 @@ class Config:
     folds: FoldsConfig = field(default_factory=FoldsConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    mix: MixConfig = field(default_factory=MixConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    launch: LaunchConfig = field(default_factory=LaunchConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

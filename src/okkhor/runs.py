@@ -27,6 +27,11 @@ def is_finished(folder: Path) -> bool:
     return (folder / "metrics.json").exists()
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether there is something to go on from."""
+    return (folder / "state.pt").exists() or is_finished(folder)
+
+
 def finished_folds(run: str) -> list[int]:
     """The numbers of the folds of a run that are trained to the end. Raises InputError where there is none."""
     folders = sorted((RUNS / run).glob("fold*"))

@@ -30,3 +30,14 @@ HEAD_NAMES = tuple(head.name for head in HEADS)
 
 SUBMISSION_ORDER = ("consonant_diacritic", "grapheme_root", "vowel_diacritic")
 """The order of an image's three rows in Kaggle's test.csv."""
+
+CONSONANT_PARTS = (
+    (0, 0, 0, 0),
+    (1, 0, 0, 0),
+    (0, 1, 0, 0),
+    (0, 1, 1, 0),
+    (0, 0, 1, 0),
+    (0, 0, 0, 1),
+    (0, 0, 1, 1),
+)
+"""Which written parts each consonant diacritic has: chandrabindu (ঁ), reph (র্), ya-phala (্য), ra-phala (্র)."""

@@ -1,7 +1,6 @@
 """How presets and `key=value` arguments become a Config."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,41 +12,9 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from okkhor.config import COMPETITION_ROOT, Config
 from okkhor.errors import ConfigError
+from okkhor.limits import check_config
 
 PRESETS = Path("configs")
-
-LIMITS: dict[str, tuple[float, float]] = {
-    "seed": (0, 2**32 - 1),
-    "data.size": (16, 512),  # pixels; a ResNet halves it five times
-    "data.num_workers": (0, 256),
-    "sample.num_graphemes": (2, 1295),
-    "sample.images_per_grapheme": (1, 10_000),
-    "sample.test_images": (1, 1_000_000),
-    "sample.unseen_graphemes": (0, 1000),
-    "sample.num_writers": (1, 10_000),
-    "sample.num_test_writers": (1, 10_000),
-    "sample.num_shards": (1, 1000),
-    "sample.seed": (0, 2**32 - 1),
-    "sample.processes": (0, 256),
-    "folds.num_folds": (2, 100),
-    "folds.seed": (0, 2**32 - 1),
-    "model.dropout": (0, 0.95),
-    "augment.probability": (0, 1),
-    "augment.rotate": (0, 180),
-    "augment.shear": (0, 45),
-    "augment.scale": (0, 0.9),
-    "augment.translate": (0, 0.9),
-    "augment.erase_probability": (0, 1),
-    "optimizer.learning_rate": (1e-9, 100),
-    "optimizer.weight_decay": (0, 100),
-    "optimizer.warmup": (0, 0.99),
-    "train.epochs": (1, 100_000),
-    "train.batch_size": (2, 65_536),
-    "train.label_smoothing": (0, 0.99),
-    "train.logit_adjustment": (0, 3),
-    "train.ema_decay": (0, 0.999999),
-    "train.num_threads": (0, 1024),
-}
 
 
 def load_config(arguments: Sequence[str]) -> Config:
@@ -131,28 +98,6 @@ def parse_value(key: str, raw: str) -> Any:
         return yaml.safe_load(raw)
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{key}={raw}: can't be read: {_one_line(error)}") from error
-
-
-def check_config(config: Config) -> Config:
-    """Raises ConfigError for a value out of its range, and for a name that would leave its folder."""
-    tree = OmegaConf.structured(config)
-    for key, (low, high) in LIMITS.items():
-        value = OmegaConf.select(tree, key)
-        if not low <= value <= high:
-            raise ConfigError(f"{key}={value}: expected {low:,} to {high:,}.")
-    low, high = config.augment.erase_area
-    if not 0 < low <= high < 1:
-        raise ConfigError(f"augment.erase_area=[{low},{high}]: expected two shares, 0 < smallest <= largest < 1.")
-    for key, name in (("run", config.run), ("name", config.name), *(("runs", name) for name in config.runs)):
-        if name and not _is_name(name):
-            raise ConfigError(f"{key}={name}: a name is made of letters, digits, '.', '_' and '-', 100 at most.")
-    return config
-
-
-def _is_name(text: str) -> bool:
-    """Whether it can be a folder's name; in any script, with the marks that Bengali vowel signs are to Unicode."""
-    known = all(char in "._-" or unicodedata.category(char)[0] in "LMN" for char in text)
-    return known and text[0] not in ".-" and len(text.encode()) <= 100
 
 
 def select_folds(fold: Any, num_folds: int) -> list[int]:

@@ -19,6 +19,7 @@ COMMANDS = {
     "score": "score a run's out-of-fold predictions (run=), or a submission where answers are known (submission=)",
     "predict": "predict a data folder's test images with a run's networks, write the submission",
     "ensemble": "average runs, score that ensemble out of fold, write its submission",
+    "show": "draw what the settings do to images: `show augment`, a batch before and after augmentation",
     "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",
 }
 

@@ -15,7 +15,7 @@ from okkhor.data.competition import TestSet, read_test_set
 from okkhor.data.loading import stream_images
 from okkhor.errors import ConfigError, InputError
 from okkhor.models.network import create_network, place_network
-from okkhor.models.weights import load_weights
+from okkhor.models.weights import load_weights, read_graphemes
 from okkhor.predictions import Predictions, write_predictions
 from okkhor.runs import fold_folder, test_suffix
 from okkhor.schema import HEAD_NAMES
@@ -57,8 +57,10 @@ def predict_folds(config: Config, run: str, folds: Sequence[int], test: TestSet)
 
 
 def load_network(config: Config, run: str, fold: int, precision: Precision) -> nn.Module:
-    network = create_network(replace(config.model, pretrained=False), config.data.size)
-    load_weights(network, fold_folder(run, fold) / "model.safetensors")
+    weights = fold_folder(run, fold) / "model.safetensors"
+    graphemes = read_graphemes(weights) if config.model.graphemes != "none" else None
+    network = create_network(replace(config.model, pretrained=False), config.data.size, graphemes)
+    load_weights(network, weights)
     return place_network(network, precision.device)
 
 

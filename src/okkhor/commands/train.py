@@ -1,78 +1,106 @@
 """./run.sh fold=0: train folds; each ends with its out-of-fold score and a submission."""
 
-import json
+import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from timm.utils import ModelEmaV3
-from torch import nn
-from torch.utils.data import DataLoader
 
+from okkhor.commands.fold import find_source, finish_fold, train_fold
+from okkhor.commands.launch import launch
 from okkhor.commands.predict import predict_folds
 from okkhor.commands.prepare import Prepared, prepare
-from okkhor.commands.score import print_scores
 from okkhor.config import Config
-from okkhor.data.augmentation import Augmentation
-from okkhor.data.loading import CachedImages, ShuffledBatches, make_training_loader, make_validation_loader
+from okkhor.data.augmentation import parse_policy
 from okkhor.errors import ConfigError, InputError
-from okkhor.files import replacing
-from okkhor.models.network import ThreeHeadNetwork, create_network, place_network
-from okkhor.models.weights import save_weights
-from okkhor.predictions import Predictions, read_predictions, write_predictions
-from okkhor.runs import RUNS, fold_folder, is_finished, write_config
-from okkhor.schema import HEAD_NAMES
-from okkhor.scoring.decoding import decode
-from okkhor.scoring.metric import competition_score
+from okkhor.models.network import create_network
+from okkhor.runs import RUNS, fold_folder, is_begun, is_finished, write_config
+from okkhor.schema import HEADS
 from okkhor.settings import differing_settings, load_config, load_stored, select_folds
-from okkhor.training.fit import fit
-from okkhor.training.loop import Batch, Loss, Trainer, infer
-from okkhor.training.loss import make_log_priors, three_head_loss
-from okkhor.training.optimizer import make_optimizer, make_schedule
-from okkhor.training.precision import Precision, choose_device, choose_precision
+from okkhor.training.distributed import Group, join_group, was_launched
+from okkhor.training.precision import choose_device, choose_precision
 
 FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes")
 """Those, and where and how fast to compute, may differ between a run's start and its continuation."""
-SPEED_SETTINGS = ("data.cache_dir", "data.num_workers", "train.device", "train.num_threads")
+SPEED_SETTINGS = (
+    "data.cache_dir",
+    "data.num_workers",
+    "launch",
+    "train.device",
+    "train.num_threads",
+    "train.save_minutes",
+    "train.max_minutes",
+)
 
 
 def main(arguments: Sequence[str]) -> None:
     config = load_config(arguments)
     folds = select_folds(0 if config.fold is None else config.fold, config.folds.num_folds)
-    train_folds(config, folds)
+    if config.launch.processes == 1 or was_launched():
+        train_folds(config, folds)
+        return
+    check_settings(config, folds)
+    prepare(config)  # before the others start: what is wrong is told once
+    launch("train", arguments, config.launch.processes)
 
 
 def train_folds(config: Config, folds: Sequence[int]) -> None:
     """Train these folds one after the other; a finished one is kept."""
     check_settings(config, folds)
-    prepared = prepare(config)
-    if config.overwrite:  # all at once, so that the same command without overwrite goes on from here
+    if config.train.num_threads:
+        torch.set_num_threads(config.train.num_threads)
+    with join_group(choose_device(config.train.device)) as group, print_once(group):
+        prepared = prepare(config)
+        if config.overwrite and group.is_main:  # all at once: the same command without overwrite goes on from here
+            for fold in folds:
+                with hold(fold_folder(config.run, fold)):
+                    clear(fold_folder(config.run, fold))
         for fold in folds:
-            with hold(fold_folder(config.run, fold)):
-                clear(fold_folder(config.run, fold))
-    for fold in folds:
-        folder = fold_folder(config.run, fold)
-        with hold(folder):
-            check_same_settings(folder, config)  # again: another process may have begun it meanwhile
-            if is_finished(folder):
-                print(f"{folder} is finished and kept; overwrite=true trains it again.")
-            else:
+            run_fold(config, prepared, fold, group)
+
+
+def run_fold(config: Config, prepared: Prepared, fold: int, group: Group) -> None:
+    """Train a fold that is not finished, then predict the test images. The main process holds the folder meanwhile."""
+    folder = fold_folder(config.run, fold)
+    with hold(folder) if group.is_main else contextlib.nullcontext():
+        check_same_settings(folder, config)  # again: another process may have begun it meanwhile
+        if group.agree(is_finished(folder)):
+            print(f"{folder} is finished and kept; overwrite=true trains it again.")
+        else:
+            if group.is_main:
                 write_config(config, folder)
-                train_fold(config, prepared, fold, folder)
+            precision = choose_precision(config.train.precision, choose_device(config.train.device))
+            train_fold(config, prepared, fold, precision, group)
+            if group.is_main:
                 finish_fold(folder)
-            if prepared.test is not None and not (folder / "test.parquet").exists():
-                predict_folds(config, config.run, [fold], prepared.test)
+        if group.is_main and prepared.test is not None and not (folder / "test.parquet").exists():
+            predict_folds(config, config.run, [fold], prepared.test)
+
+
+@contextmanager
+def print_once(group: Group) -> Iterator[None]:
+    """Of several processes only the main one prints."""
+    if group.is_main:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
 
 def check_settings(config: Config, folds: Sequence[int]) -> None:
     """Raises now what training would raise after minutes of preparation: about the device, the network, the run."""
     choose_device(config.train.device)
-    if any(not is_begun(fold_folder(config.run, fold)) for fold in folds):
-        create_network(config.model, config.data.size)
+    parse_policy(config.augment.policy)
+    new_folds = [fold for fold in folds if config.overwrite or not is_begun(fold_folder(config.run, fold))]
+    if new_folds:
+        create_network(config.model, config.data.size, graphemes=np.zeros((1, len(HEADS)), np.int64))
+    if config.model.init_from:
+        for fold in new_folds:
+            find_source(config, fold)
     replaced = [fold_folder(config.run, fold) for fold in folds] if config.overwrite else []
     for path in sorted((RUNS / config.run).glob("fold*/config.yaml")):
         if path.parent not in replaced:
@@ -89,10 +117,6 @@ def check_same_settings(folder: Path, config: Config) -> None:
             f"{folder} was begun with other settings ({', '.join(differing[:5])}). "
             "Give these a run of their own with run=<name>, or set overwrite=true and name all folds of the run."
         )
-
-
-def is_begun(folder: Path) -> bool:
-    return (folder / "state.pt").exists() or is_finished(folder)
 
 
 def clear(folder: Path) -> None:
@@ -113,82 +137,3 @@ def hold(folder: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise InputError(f"{folder} is being trained by another process. Wait for it, or set run=<name>.") from None
-
-
-def train_fold(config: Config, prepared: Prepared, fold: int, folder: Path) -> None:
-    """Train one fold to its last epoch; leaves model.safetensors, oof.parquet, state.pt and log.jsonl."""
-    precision = choose_precision(config.train.precision, choose_device(config.train.device))
-    if config.train.num_threads:
-        torch.set_num_threads(config.train.num_threads)
-    torch.manual_seed(config.seed)
-    training, validation = prepared.folds.training_rows(fold), prepared.folds.validation_rows(fold)
-    labels = prepared.train.labels
-    pin = precision.device.type == "cuda"
-    images = CachedImages(prepared.cache, training, labels(training), Augmentation(config.augment), seed=config.seed)
-    order = ShuffledBatches(len(training), config.train.batch_size, config.seed)
-    loader = make_training_loader(images, order, config.data.num_workers, pin)
-    # going on, the weights come from state.pt: no pretrained ones are fetched
-    model = replace(config.model, pretrained=False) if is_begun(folder) else config.model
-    network = create_network(model, config.data.size)
-    log_priors = make_log_priors(labels(training), config.train.logit_adjustment, precision.device)
-    loss = partial(three_head_loss, label_smoothing=config.train.label_smoothing, log_priors=log_priors)
-    trainer = make_trainer(network, config, precision, loss, num_steps=config.train.epochs * len(order))
-    print(
-        f"Fold {fold}: {len(training):,} images to train on, {len(validation):,} to validate; {config.model.backbone} "
-        f"at {config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}."
-    )
-    held_out = CachedImages(prepared.cache, validation, labels(validation))
-    batches = make_validation_loader(held_out, config.train.batch_size, config.data.num_workers, pin)
-    truth = Predictions(prepared.train.image_ids(validation), {}, labels(validation))
-    fit(
-        trainer,
-        loader,
-        order,
-        validate=partial(validate, batches=batches, truth=truth, precision=precision),
-        save_best=partial(save_best, folder=folder),
-        num_epochs=config.train.epochs,
-        folder=folder,
-    )
-
-
-def make_trainer(
-    network: ThreeHeadNetwork, config: Config, precision: Precision, loss: Loss, num_steps: int
-) -> Trainer:
-    network = place_network(network, precision.device)
-    optimizer = make_optimizer(network, config.optimizer)
-    decay = config.train.ema_decay
-    return Trainer(
-        network=network,
-        ema=ModelEmaV3(network, decay=decay, use_warmup=True) if decay else None,
-        optimizer=optimizer,
-        schedule=make_schedule(optimizer, config.optimizer, num_steps),
-        scaler=precision.make_scaler(),
-        precision=precision,
-        loss=loss,
-    )
-
-
-def validate(
-    network: nn.Module, batches: DataLoader[Batch], truth: Predictions, precision: Precision
-) -> tuple[dict[str, float], Predictions]:
-    """The scores over the whole fold at once, and the predictions that they were computed from."""
-    parts = list(infer(network, batches, precision))
-    probabilities = {name: torch.cat([part[name] for part in parts]).numpy() for name in HEAD_NAMES}
-    predictions = Predictions(truth.image_ids, probabilities, truth.labels)
-    assert predictions.labels is not None
-    return competition_score(predictions.labels, decode(probabilities)), predictions
-
-
-def save_best(network: nn.Module, predictions: Predictions, folder: Path) -> None:
-    save_weights(network, folder / "model.safetensors")
-    write_predictions(predictions, decode(predictions.probabilities), folder / "oof.parquet")
-
-
-def finish_fold(folder: Path) -> None:
-    """Score the out-of-fold table as it stands on the disk; metrics.json, written last, marks a finished fold."""
-    predictions = read_predictions(folder / "oof.parquet")
-    assert predictions.labels is not None
-    scores = competition_score(predictions.labels, decode(predictions.probabilities))
-    with replacing(folder / "metrics.json") as temporary:
-        temporary.write_text(json.dumps({**scores, "num_images": len(predictions)}, indent=2) + "\n")
-    print_scores({f"out of fold, {folder.name}": scores})

@@ -1,37 +1,147 @@
-"""Random changes of training images, by Albumentations."""
+"""Random changes of training images, by Albumentations. No flips: they turn a glyph into another."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from okkhor.config import AugmentConfig
+from okkhor.data import distortions
+from okkhor.errors import ConfigError
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the network for a newer version
 
 import albumentations
+
+Change = Callable[[NDArray[np.uint8], float, np.random.Generator], NDArray[np.uint8]]
+Make = Callable[[float, float], Any]
+
+
+class Distortion(albumentations.ImageOnlyTransform):  # type: ignore[misc]  # Albumentations carries no types
+    """A change of distortions.py as Albumentations takes it, with Albumentations' seeded generator."""
+
+    def __init__(self, change: Change, strength: float, p: float) -> None:
+        super().__init__(p=p)
+        self.change = change
+        self.strength = strength
+
+    def apply(self, img: NDArray[np.uint8], **_: Any) -> NDArray[np.uint8]:
+        return self.change(img, self.strength, self.random_generator)
+
+
+def _affine(strength: float, p: float) -> Any:
+    angle, scale = 8 * strength, min(0.12 * strength, 0.9)  # degrees; share of the size
+    return albumentations.Affine(
+        rotate=(-angle, angle),
+        shear={"x": (-angle, angle), "y": (0, 0)},  # the slant of a hand
+        scale={"x": (1 - scale, 1 + scale), "y": (1 - scale, 1 + scale)},
+        translate_percent=(-0.06 * strength, 0.06 * strength),
+        border_mode=cv2.BORDER_CONSTANT,
+        fill=0,
+        p=p,
+    )
+
+
+def _perspective(strength: float, p: float) -> Any:
+    """A page that was photographed from the side. Nothing is cut off: the whole image stays in view."""
+    return albumentations.Perspective(scale=(0, min(0.08 * strength, 0.4)), fit_output=True, fill=0, p=p)
+
+
+def _erase(strength: float, p: float) -> Any:
+    """A rectangle of paper: Random Erasing, Zhong et al. 2017, arXiv:1708.04896."""
+    largest = min(0.2 * strength, 0.8)  # of the image's area
+    return albumentations.Erasing(scale=(min(0.02, largest), largest), fill=0, p=p)
+
+
+def _dropout(strength: float, p: float) -> Any:
+    """Several squares of paper: Cutout, DeVries and Taylor 2017, arXiv:1708.04552, with smaller holes."""
+    largest = min(0.18 * strength, 0.5)  # of the image's side
+    sides = (min(0.06, largest), largest)
+    return albumentations.CoarseDropout((2, 5), hole_height_range=sides, hole_width_range=sides, fill=0, p=p)
+
+
+def _noise(strength: float, p: float) -> Any:
+    """The grain of a scan, on ink and paper alike."""
+    largest = min(0.06 * strength, 1)  # standard deviation, of 255
+    return albumentations.GaussNoise(std_range=(largest / 4, largest), p=p)
+
+
+def _contrast(strength: float, p: float) -> Any:
+    """Fainter or stronger ink, sharper or softer edges. By factors and powers only, so paper stays 0."""
+    ink = (-min(0.4 * strength, 0.7), min(0.3 * strength, 0.7))
+    gamma = (100 / (1 + 0.4 * strength), 100 * (1 + 0.4 * strength))  # percent
+    return albumentations.Sequential(
+        [
+            albumentations.RandomBrightnessContrast(brightness_limit=0, contrast_limit=ink, p=1),
+            albumentations.RandomGamma(gamma_limit=gamma, p=1),
+        ],
+        p=p,
+    )
+
+
+def _distortion(change: Change) -> Make:
+    return lambda strength, p: Distortion(change, strength, p)
+
+
+TRANSFORMS: dict[str, tuple[Make, float]] = {
+    "affine": (_affine, 0.9),
+    "perspective": (_perspective, 0.3),
+    "elastic": (_distortion(distortions.bend), 0.5),
+    "grid": (_distortion(distortions.stretch), 0.3),
+    "stroke": (_distortion(distortions.change_pen), 0.5),
+    "blur": (_distortion(distortions.blur), 0.2),
+    "contrast": (_contrast, 0.5),
+    "noise": (_noise, 0.2),
+    "erase": (_erase, 0.5),
+    "dropout": (_dropout, 0.3),
+    "gridmask": (_distortion(distortions.mask_grid), 0.3),
+}
+"""By name: what makes the transform, given strength and probability; and its probability where the setting is 1."""
+
+POLICIES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "affine": ("affine",),
+    "light": ("affine", "erase"),
+    "medium": ("affine", "elastic", "stroke", "contrast", "erase"),
+    "heavy": ("affine", "perspective", "elastic", "grid", "stroke", "blur", "contrast", "noise", "erase", "gridmask"),
+}
+"""The transforms of each policy, in the order in which they are applied."""
+
+
+def parse_policy(policy: str) -> tuple[str, ...]:
+    """`heavy`, or `affine+elastic` -> the names of the transforms. Raises ConfigError for an unknown name."""
+    names = POLICIES.get(policy, tuple(policy.split("+")))
+    for name in names:
+        if name not in TRANSFORMS:
+            raise ConfigError(
+                f"augment.policy={policy}: no '{name}'. Policies: {', '.join(POLICIES)}; "
+                f"or transforms joined by +: {', '.join(TRANSFORMS)}."
+            )
+    return names
 
 
 class Augmentation:
     """Changes batches. The same seed changes them in the same way, in whichever process."""
 
     def __init__(self, config: AugmentConfig) -> None:
-        affine = albumentations.Affine(
-            rotate=(-config.rotate, config.rotate),
-            shear={"x": (-config.shear, config.shear), "y": (0, 0)},  # the slant of a hand
-            scale={"x": (1 - config.scale, 1 + config.scale), "y": (1 - config.scale, 1 + config.scale)},
-            translate_percent=(-config.translate, config.translate),
-            border_mode=cv2.BORDER_CONSTANT,
-            fill=0,
-            p=config.probability,
-        )
-        # Zhong et al. 2017, arXiv:1708.04896; 0 is paper
-        erase = albumentations.Erasing(scale=config.erase_area, fill=0, p=config.erase_probability)
-        self.transform = albumentations.Compose([affine, erase])
+        self.usual = make_transform(config, config.strength)
+        self.cooldown = make_transform(config, config.cooldown_strength)
 
-    def __call__(self, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
-        """(B, H, W) uint8, ink bright on 0 -> the same, changed."""
+    def __call__(self, images: NDArray[np.uint8], seed: int, cooldown: bool = False) -> NDArray[np.uint8]:
+        """(B, H, W) uint8, ink bright on 0 -> the same, changed; with the cooldown's strength where it is said."""
         cv2.setNumThreads(0)  # in whichever process: its thread pool and torch's fight for the same cores
-        self.transform.set_random_seed(seed)
-        return np.stack([self.transform(image=image)["image"] for image in images])
+        transform = self.cooldown if cooldown else self.usual
+        transform.set_random_seed(seed)
+        return np.stack([transform(image=image)["image"] for image in images])
+
+
+def make_transform(config: AugmentConfig, strength: float) -> Any:
+    """The policy's transforms one after the other; none at strength 0, which leaves images as they are."""
+    transforms = []
+    for name in parse_policy(config.policy) if strength else ():
+        make, probability = TRANSFORMS[name]
+        transforms.append(make(strength, min(probability * config.probability, 1)))
+    return albumentations.Compose(transforms)

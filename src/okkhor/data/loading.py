@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,29 @@ from okkhor.data.augmentation import Augmentation
 from okkhor.data.cache import open_cache
 from okkhor.data.pixels import prepare_image
 from okkhor.data.shards import Shard, read_images
-from okkhor.schema import HEAD_NAMES
+from okkhor.errors import InputError
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""images (B, 1, H, W) uint8, ink bright on 0; labels (B, 3) int64, in the order of HEADS."""
+"""images (B, 1, H, W) uint8, ink bright on 0; labels (B, K) int64, in the order of HEADS, then the grapheme's."""
+
+
+@dataclass(frozen=True)
+class PlannedBatch:
+    """What the sampler tells a loader's worker. indices: of the images, as CachedImages counts them."""
+
+    epoch: int
+    number: int
+    process: int
+    indices: list[int]
 
 
 class CachedImages(Dataset[Batch]):
     """Rows of the cache with their labels, given out as whole batches.
 
-    rows: (N,) int64, rows of the cache. labels: for each head, (N,) int64.
-    augmentation: None for validation. Its randomness comes from `seed` and the numbers of the batch's images, so it
-    depends neither on the number of workers nor on where training was interrupted.
+    rows: (N,) int64, rows of the cache. labels: for each head, and the grapheme where that is one, (N,) int64.
+    augmentation: None for validation. Its randomness comes from `seed` and the batch's epoch and number, so it depends
+    neither on the number of workers nor on where training was interrupted.
+    cooldown_from: the epoch from which images are changed less.
     """
 
     def __init__(
@@ -37,12 +49,14 @@ class CachedImages(Dataset[Batch]):
         labels: Mapping[str, NDArray[np.int64]],
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        cooldown_from: int | None = None,
     ) -> None:
         self.cache = cache
         self.rows = rows
-        self.labels = torch.from_numpy(np.stack([labels[name] for name in HEAD_NAMES], axis=1))
+        self.labels = torch.from_numpy(np.stack(list(labels.values()), axis=1))
         self.augmentation = augmentation
         self.seed = seed
+        self.cooldown_from = cooldown_from
 
     @cached_property
     def images(self) -> NDArray[np.uint8]:
@@ -55,26 +69,44 @@ class CachedImages(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         return self.__getitems__([index])
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """What DataLoader calls with the numbers of a batch."""
+    def __getitems__(self, batch: PlannedBatch | Sequence[int]) -> Batch:
+        """What DataLoader calls with a batch of the sampler: planned for training, plain numbers for validation."""
+        indices = batch.indices if isinstance(batch, PlannedBatch) else list(batch)
         images = self.images[self.rows[indices]]
         if self.augmentation is not None:
-            words = np.random.SeedSequence([self.seed, *indices]).generate_state(1)
-            images = self.augmentation(images, int(words[0]))
+            assert isinstance(batch, PlannedBatch), "augmentation needs the epoch and the number of the batch"
+            words = np.random.SeedSequence([self.seed, batch.epoch, batch.number, batch.process]).generate_state(1)
+            cooldown = self.cooldown_from is not None and batch.epoch >= self.cooldown_from
+            images = self.augmentation(images, int(words[0]), cooldown)
         return torch.from_numpy(images).unsqueeze(1), self.labels[indices]
 
 
-class ShuffledBatches(Sampler[list[int]]):
+class ShuffledBatches(Sampler[PlannedBatch]):
     """The batches of one epoch after another, in an order fixed by seed and epoch.
 
-    Every image once an epoch; the last few that fill no batch are left out, others each epoch.
-    Set `epoch`, and `first_batch` to go on in the middle of an epoch, before each iteration.
+    Every image once an epoch; the last few that fill no batch are left out, others each epoch. With weights (N,) each
+    image is drawn, as often as there are images, in proportion to its weight.
+    Of several processes each has its part of every batch. Set `epoch`, and `first_batch` to go on in the middle of an
+    epoch, before each iteration.
     """
 
-    def __init__(self, num_images: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        num_images: int,
+        batch_size: int,
+        seed: int,
+        weights: NDArray[np.float64] | None = None,
+        process: int = 0,
+        num_processes: int = 1,
+    ) -> None:
+        if num_images < num_processes:
+            raise InputError(f"{num_images} images to train on are too few for {num_processes} processes.")
         self.num_images = num_images
-        self.batch_size = min(batch_size, num_images)
+        self.batch_size = min(batch_size, num_images) // num_processes * num_processes
         self.seed = seed
+        self.weights = weights
+        self.process = process
+        self.num_processes = num_processes
         self.epoch = 0
         self.first_batch = 0
 
@@ -82,11 +114,22 @@ class ShuffledBatches(Sampler[list[int]]):
         """Batches of a whole epoch."""
         return self.num_images // self.batch_size
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[PlannedBatch]:
         words = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)
-        order = torch.randperm(self.num_images, generator=torch.Generator().manual_seed(int(words[0]) >> 1))
-        for batch in range(self.first_batch, len(self)):
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+        generator = torch.Generator().manual_seed(int(words[0]) >> 1)
+        if self.weights is None:
+            order = torch.randperm(self.num_images, generator=generator)
+        else:
+            weights = torch.from_numpy(self.weights)
+            order = torch.multinomial(weights, self.num_images, replacement=True, generator=generator)
+        for number in range(self.first_batch, len(self)):
+            batch = order[number * self.batch_size : (number + 1) * self.batch_size]
+            yield PlannedBatch(self.epoch, number, self.process, batch[self.process :: self.num_processes].tolist())
+
+
+def validation_part(num_images: int, process: int, num_processes: int) -> NDArray[np.int64]:
+    """(n,) int64: the images of one process. All parts, one after the other, are all images, each once."""
+    return np.array_split(np.arange(num_images), num_processes)[process]
 
 
 def make_training_loader(
@@ -94,7 +137,7 @@ def make_training_loader(
 ) -> DataLoader[Batch]:
     return DataLoader(
         images,
-        batch_sampler=order,
+        batch_sampler=order,  # type: ignore[arg-type]  # DataLoader hands a PlannedBatch to CachedImages unread
         collate_fn=_as_it_is,
         num_workers=num_workers,
         worker_init_fn=_leave_signals_to_training,

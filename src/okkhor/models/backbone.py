@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from okkhor.errors import ConfigError, InputError
 from okkhor.models import residual  # noqa: F401  # registers article_resnet34 and article_plain34
-from okkhor.models.weights import read_weights
+from okkhor.models.weights import BACKBONE, GRAPHEME_LABELS, HEADS, read_weights
 
 REMEDY = "Set model.pretrained=false, or model.pretrained=<a .safetensors file with the weights of the backbone>"
 
@@ -120,8 +120,8 @@ def _select_backbone(
     name: str, arguments: dict[str, Any], tensors: dict[str, Tensor], untrained: nn.Module
 ) -> dict[str, Tensor]:
     """The tensors of a file without those of the classifier; a model.safetensors of a run is accepted too."""
-    if all(key.startswith(("backbone.", "heads.")) for key in tensors):
-        return {key.removeprefix("backbone."): t for key, t in tensors.items() if key.startswith("backbone.")}
+    if all(key.startswith((BACKBONE, HEADS, GRAPHEME_LABELS)) for key in tensors):
+        return {key.removeprefix(BACKBONE): t for key, t in tensors.items() if key.startswith(BACKBONE)}
     sizes = {key: value for key, value in arguments.items() if key not in ("num_classes", "global_pool")}
     with_classifier = timm.create_model(name, **sizes).state_dict().keys()
     classifier = with_classifier - untrained.state_dict().keys()

@@ -1,14 +1,20 @@
-"""One backbone, three heads."""
+"""One backbone, three heads, and a fourth over whole graphemes where asked for."""
 
+from functools import partial
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from okkhor.config import ModelConfig
 from okkhor.errors import ConfigError
 from okkhor.models.backbone import create_backbone
-from okkhor.models.heads import ClassificationHead
+from okkhor.models.grapheme_head import GRAPHEME, check_graphemes, mix_in_graphemes
+from okkhor.models.heads import ClassificationHead, ConsonantPartsLinear, CosineLinear
 from okkhor.models.small_maps import multiply_small_maps
-from okkhor.schema import HEADS
+from okkhor.models.weights import GRAPHEME_LABELS
+from okkhor.schema import HEAD_NAMES, HEADS
 
 # Of the competition's train images, cropped to the ink, ink bright on 0, at 128 x 128, divided by 255; from a public
 # kernel. Batch norm makes the network forgiving: it is only to start near mean 0 and variance 1.
@@ -20,19 +26,42 @@ class ThreeHeadNetwork(nn.Module):
     """Images (B, 1, H, W) uint8, ink bright on 0 -> for each head by name, logits (B, num_classes).
 
     feature_shape: of one image's features: (1, C, h, w), which each head pools, or (1, C), pooled by the backbone.
+    graphemes: (G, 3) int64, where model.graphemes asks for a head over them. It gives logits (B, G) under the name
+    "grapheme" in training; in evaluation it only has its share in the three heads' probabilities.
     """
 
-    def __init__(self, backbone: nn.Module, feature_shape: torch.Size, pooling: str, dropout: float) -> None:
+    grapheme_labels: Tensor
+
+    def __init__(
+        self, backbone: nn.Module, feature_shape: torch.Size, model: ModelConfig, graphemes: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
-        head_pooling = pooling if len(feature_shape) == 4 else None
-        self.heads = nn.ModuleDict(
-            {head.name: ClassificationHead(feature_shape[1], head.num_classes, head_pooling, dropout) for head in HEADS}
+        self.grapheme_share = model.grapheme_share
+        pooling = model.pooling if len(feature_shape) == 4 else None
+        make_head = partial(
+            ClassificationHead, feature_shape[1], pooling=pooling, hidden=model.hidden, dropout=model.dropout
         )
+        self.heads = nn.ModuleDict()
+        for head in HEADS:
+            in_parts = head.name == "consonant_diacritic" and model.consonant == "parts"
+            self.heads[head.name] = make_head(
+                num_classes=head.num_classes, last_layer=ConsonantPartsLinear if in_parts else nn.Linear
+            )
+        if graphemes is not None:
+            check_graphemes(graphemes)
+            self.heads[GRAPHEME] = make_head(
+                num_classes=len(graphemes), last_layer=CosineLinear if model.graphemes == "arcface" else nn.Linear
+            )
+            self.register_buffer(GRAPHEME_LABELS, graphemes.clone())
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         features = self.backbone(normalise(images))
-        return {name: head(features) for name, head in self.heads.items()}
+        if self.training:
+            return {name: head(features) for name, head in self.heads.items()}
+        names = (*HEAD_NAMES, GRAPHEME) if self.grapheme_share else HEAD_NAMES
+        logits = {name: self.heads[name](features) for name in names}
+        return mix_in_graphemes(logits, self.grapheme_labels, self.grapheme_share) if self.grapheme_share else logits
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -41,19 +70,27 @@ def normalise(images: Tensor) -> Tensor:
     return images.float().mul_(1 / (255 * PIXEL_STD)).sub_(PIXEL_MEAN / PIXEL_STD)
 
 
-def create_network(model: ModelConfig, image_size: int) -> ThreeHeadNetwork:
+def create_network(
+    model: ModelConfig, image_size: int, graphemes: Tensor | NDArray[np.int64] | None = None
+) -> ThreeHeadNetwork:
     """The network for images of image_size x image_size pixels, with random heads, on the CPU.
 
+    graphemes: (G, 3) int64, the labels of each grapheme in the order of HEADS, of the train set or from
+    read_graphemes; needed where model.graphemes is not "none", else ignored.
     model.pretrained=true downloads weights: where a trained network is loaded, pass replace(model, pretrained=False).
     Raises ConfigError for a backbone that is unknown or doesn't fit, InputError for weights that can't be had.
     """
+    has_graphemes = model.graphemes != "none"
+    assert graphemes is not None or not has_graphemes, f"model.graphemes={model.graphemes}: of which graphemes?"
+    assert has_graphemes or not model.grapheme_share, "model.grapheme_share: there is no grapheme head to read from"
     backbone, feature_shape = create_backbone(model.backbone, model.pretrained, image_size)
-    if model.pooling == "gem" and len(feature_shape) != 4:
+    if model.pooling != "average" and len(feature_shape) != 4:
         raise ConfigError(
-            f"model.pooling=gem: {model.backbone} has no feature map (B, C, H, W) to pool; timm pools its tokens. "
-            "Set model.pooling=average."
+            f"model.pooling={model.pooling}: {model.backbone} has no feature map (B, C, H, W) to pool; timm pools its "
+            "tokens. Set model.pooling=average."
         )
-    return ThreeHeadNetwork(backbone, feature_shape, model.pooling, model.dropout)
+    labels = torch.as_tensor(graphemes) if has_graphemes else None
+    return ThreeHeadNetwork(backbone, feature_shape, model, labels)
 
 
 def place_network(network: ThreeHeadNetwork, device: torch.device) -> ThreeHeadNetwork:

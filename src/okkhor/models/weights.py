@@ -1,15 +1,19 @@
 """Weights in .safetensors files: a table of named tensors, which can't run code as a pickle can."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from okkhor.errors import InputError
 from okkhor.files import replacing
 
+BACKBONE, HEADS, GRAPHEME_LABELS = "backbone.", "heads.", "grapheme_labels"  # what the names of a network begin with
+GRAPHEME_HEAD = "heads.grapheme."
 NUM_EXAMPLES = 3  # names that a message lists of each kind of difference
 
 
@@ -26,19 +30,41 @@ def load_weights(network: nn.Module, path: Path) -> None:
     Raises InputError, and leaves the network as it was, where the file is missing, damaged or of another network.
     """
     tensors = read_weights(path)
-    expected = network.state_dict()
-    shapes = [
-        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in tensors and tensors[name].shape != tensor.shape
-    ]
-    differences = describe_differences(expected.keys() - tensors.keys(), tensors.keys() - expected.keys(), shapes)
+    differences = compare(network.state_dict(), tensors)
     if differences:
         raise InputError(
             f"{path}: these are the weights of another network: {differences}.\n"
-            "Set model.backbone and model.pooling as they were when it was trained (config.yaml beside it), or retrain."
+            "Set model.* as it was when they were trained (config.yaml beside them), or retrain."
         )
     network.load_state_dict(tensors)
+
+
+def initialise_from(network: nn.Module, path: Path) -> list[str]:
+    """Fill a network in place with what fits of another run's weights; returns the names of what keeps its own.
+
+    The backbones must be the same. A tensor of the heads is taken where name and shape agree; the grapheme head only
+    where both heads mean the same graphemes, in the same order.
+    Raises InputError, and leaves the network as it was, where the file is missing, damaged or of another backbone.
+    """
+    tensors, own = read_weights(path), network.state_dict()
+    differences = compare(*({n: t for n, t in table.items() if n.startswith(BACKBONE)} for table in (own, tensors)))
+    if differences:
+        pretrained_cfg: Any = network.get_submodule("backbone").pretrained_cfg
+        raise InputError(
+            f"{path}: these weights are not of the backbone {pretrained_cfg['architecture']}: {differences}.\n"
+            "Set model.backbone and data.size as in config.yaml beside them, or model.init_from to another run."
+        )
+    fitting = {name: tensor for name, tensor in tensors.items() if name in own and own[name].shape == tensor.shape}
+    labels = fitting.pop(GRAPHEME_LABELS, None)
+    if labels is None or not torch.equal(labels, own[GRAPHEME_LABELS].cpu()):
+        fitting = {name: tensor for name, tensor in fitting.items() if not name.startswith(GRAPHEME_HEAD)}
+    network.load_state_dict(fitting, strict=False)
+    return sorted(own.keys() - fitting.keys() - {GRAPHEME_LABELS})
+
+
+def read_graphemes(path: Path) -> Tensor | None:
+    """(G, 3) int64, the labels of the graphemes that a network of save_weights has a head for; None without one."""
+    return read_weights(path).get(GRAPHEME_LABELS)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -50,6 +76,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{path}: not a whole .safetensors file ({reason}). Copy or train it again.") from error
+
+
+def compare(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
+    """What differs in names and shapes, in a few words; empty where nothing does."""
+    shapes = [
+        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in tensors and tensors[name].shape != tensor.shape
+    ]
+    return describe_differences(expected.keys() - tensors.keys(), tensors.keys() - expected.keys(), shapes)
 
 
 def describe_differences(missing: Iterable[str], unknown: Iterable[str], shapes: Iterable[str]) -> str:

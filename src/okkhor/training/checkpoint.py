@@ -1,4 +1,4 @@
-"""state.pt: everything that a resume needs."""
+"""state.pt: everything that a resume needs. No random state: each step's randomness comes from its number."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,32 +18,35 @@ class Progress:
     batch: int = 0  # batches of it that are done
     loss_sum: float = 0.0  # of those batches
     seconds: float = 0.0  # spent on those batches
+    all_seconds: float = 0.0  # spent on all batches so far
+    ended: str = ""  # why training ended before its last epoch
     best_score: float = -1.0
     best_epoch: int = -1
     history: list[dict[str, Any]] = field(default_factory=list)  # the lines of log.jsonl
 
+    def add_seconds(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.all_seconds += seconds
+
+    def start_epoch(self, epoch: int) -> None:
+        self.epoch, self.batch, self.loss_sum, self.seconds = epoch, 0, 0.0, 0.0
+
 
 def save_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
     """parts: whatever has a state_dict: network, ema, optimizer, schedule, scaler."""
-    random = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        random["cuda"] = torch.cuda.get_rng_state()
     states = {name: part.state_dict() for name, part in parts.items()}
     # an open file: given a path, torch tells of a full disk by a RuntimeError without its number
     with replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save({"progress": asdict(progress), "random": random, **states}, file)
+        torch.save({"progress": asdict(progress), **states}, file)
 
 
 def load_state(path: Path, parts: dict[str, Any], device: torch.device) -> Progress:
-    """Fill the parts in place; the random state is restored too. Raises InputError for a damaged or unfitting file."""
+    """Fill the parts in place. Raises InputError for a damaged or unfitting file."""
     try:
         state = torch.load(path, map_location=device, weights_only=True)
         for name, part in parts.items():
             if state[name]:  # a scaler that does nothing has no state
                 part.load_state_dict(state[name])
-        torch.set_rng_state(state["random"]["cpu"].cpu())
-        if torch.cuda.is_available() and "cuda" in state["random"]:
-            torch.cuda.set_rng_state(state["random"]["cuda"].cpu())
         return Progress(**state["progress"])
     except Exception as error:  # torch.load raises a dozen kinds for a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch.utils.data import DataLoader
@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from okkhor.files import replacing
 from okkhor.predictions import Predictions
+from okkhor.training.averaging import measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.interrupt import StopRequest, stop_on_signals
 from okkhor.training.loop import Batch, Trainer, train_epoch
@@ -28,87 +29,87 @@ class Order(Protocol):
 
 Validate = Callable[[torch.nn.Module], tuple[dict[str, float], Predictions]]
 """A network -> its scores on the whole validation fold, `score` the one to maximise, and what it predicts there."""
-SaveBest = Callable[[torch.nn.Module, Predictions], None]
+Save = Callable[[torch.nn.Module, Predictions, str], None]
+"""A network and what it predicts, to be kept under a name: "" for the best, or the cycle that it ends."""
 
 
 def fit(
-    trainer: Trainer,
-    loader: DataLoader[Batch],
-    order: Order,
-    validate: Validate,
-    save_best: SaveBest,
-    num_epochs: int,
-    folder: Path,
+    trainer: Trainer, loader: DataLoader[Batch], order: Order, validate: Validate, save: Save, folder: Path
 ) -> Progress:
-    """Train to the last epoch, from folder/state.pt where it is there.
+    """Train to the end, from folder/state.pt where it is there: to the last epoch, or as long as time and patience last.
 
-    Writes state.pt and log.jsonl after each epoch. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, with all saved.
+    Writes state.pt and log.jsonl after each epoch, state.pt also every `save_minutes`. Killed at any moment, the same
+    call ends with the same weights. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, with all saved.
     """
-    parts: dict[str, Any] = {
-        "network": trainer.network,
-        "optimizer": trainer.optimizer,
-        "schedule": trainer.schedule,
-        "scaler": trainer.scaler,
-    }
-    if trainer.ema is not None:
-        parts["ema"] = trainer.ema
-    state = folder / "state.pt"
-    progress = Progress()
+    state, progress = folder / "state.pt", Progress()
     if state.exists():
-        progress = load_state(state, parts, trainer.precision.device)
+        progress = load_state(state, trainer.parts(), trainer.precision.device)
         print(f"Going on from {state}: epoch {progress.epoch + 1}, batch {progress.batch + 1}.")
-    with stop_on_signals() as stop:
-        while progress.epoch < num_epochs:
-            _run_epoch(trainer, loader, order, progress, num_epochs, stop)
-            ended = progress.batch == len(order)
+    with stop_on_signals(patient=trainer.group.size > 1) as stop:
+        while progress.epoch < trainer.recipe.train.epochs and not progress.ended:
+            interrupted = _run_epoch(trainer, loader, order, progress, state, stop)
+            ended = progress.batch == len(order) or bool(progress.ended)
             if ended:
-                _end_epoch(trainer, progress, validate, save_best, folder / "log.jsonl")
-            save_state(state, progress, parts)
+                _end_epoch(trainer, loader, order, progress, validate, save, folder / "log.jsonl")
+            if trainer.group.is_main:
+                save_state(state, progress, trainer.parts())
             if ended:  # printed when all is saved: whoever reads the output may be gone
                 print("  ".join(f"{name} {value:.4g}" for name, value in progress.history[-1].items()), flush=True)
-            if stop.requested:
+            if interrupted or trainer.group.add([stop.requested], trainer.precision.device)[0]:
                 raise KeyboardInterrupt
+    if progress.ended:
+        print(f"Training ended before its last epoch: {progress.ended}.")
     return progress
 
 
 def _run_epoch(
-    trainer: Trainer, loader: DataLoader[Batch], order: Order, progress: Progress, num_epochs: int, stop: StopRequest
-) -> None:
-    """Do the batches of the epoch that are left, up to a request to stop."""
+    trainer: Trainer, loader: DataLoader[Batch], order: Order, progress: Progress, state: Path, stop: StopRequest
+) -> bool:
+    """Do the batches of the epoch that are left, up to a request to stop, which it returns, or the end of the time."""
+    settings, group = trainer.recipe.train, trainer.group
     order.epoch, order.first_batch = progress.epoch, progress.batch
-    batch_size = getattr(loader.batch_sampler, "batch_size", 0)
-    label = f"epoch {progress.epoch + 1}/{num_epochs}"
-    with tqdm(
-        total=len(order) * batch_size,
-        initial=progress.batch * batch_size,
-        desc=label,
-        unit="image",
-        disable=None,
-        leave=False,
-    ) as bar:
-        started, before = time.monotonic(), progress.seconds
-        for loss in train_epoch(trainer, loader):
+    size = settings.batch_size
+    label = f"epoch {progress.epoch + 1}/{settings.epochs}"
+    first, disable = progress.batch * size, None if group.is_main else True
+    with tqdm(total=len(order) * size, initial=first, desc=label, unit="image", disable=disable, leave=False) as bar:
+        before, saved = time.monotonic(), time.monotonic()
+        for loss in train_epoch(trainer, loader, progress.epoch, progress.batch):
             progress.batch += 1
             progress.loss_sum += loss
-            progress.seconds = before + time.monotonic() - started
-            bar.update(batch_size)
+            now = time.monotonic()
+            progress.add_seconds(now - before)
+            before = now
+            bar.update(size)
             bar.set_postfix(loss=f"{progress.loss_sum / progress.batch:.3f}", refresh=False)
-            if stop.requested:
-                break
+            late = group.is_main and 0 < settings.max_minutes * 60 <= progress.all_seconds
+            stops, lates = group.add([stop.requested, late], trainer.precision.device)
+            if lates:
+                progress.ended = f"train.max_minutes={settings.max_minutes:g} have passed"
+            if stops or lates:
+                return stops > 0
+            if group.is_main and now - saved > settings.save_minutes * 60:
+                save_state(state, progress, trainer.parts())
+                saved = time.monotonic()
+    return False
 
 
 def _end_epoch(
     trainer: Trainer,
+    loader: DataLoader[Batch],
+    order: Order,
     progress: Progress,
     validate: Validate,
-    save_best: SaveBest,
+    save: Save,
     log: Path,
 ) -> None:
     """Validate, keep the weights if they are the best, write the line of the epoch, move on to the next."""
-    scores, predictions = validate(trainer.best_network)
-    if scores["score"] > progress.best_score:
+    network = _choose_network(trainer, loader, order, progress)
+    trainer.group.share_buffers(network)
+    scores, predictions = validate(network)
+    is_best = scores["score"] > progress.best_score
+    if is_best:
         progress.best_score, progress.best_epoch = scores["score"], progress.epoch
-        save_best(trainer.best_network, predictions)
+    cycle = trainer.recipe.snapshot_after(progress.epoch)
     line = {
         "epoch": progress.epoch + 1,
         "train_loss": round(progress.loss_sum / progress.batch, 5),
@@ -117,7 +118,23 @@ def _end_epoch(
         "seconds": round(progress.seconds, 1),
     }
     progress.history.append(line)
-    with replacing(log) as temporary:
-        temporary.write_text("".join(json.dumps(entry) + "\n" for entry in progress.history))
-    progress.epoch += 1
-    progress.batch, progress.loss_sum, progress.seconds = 0, 0.0, 0.0
+    if trainer.group.is_main:
+        if is_best:
+            save(network, predictions, "")
+        if cycle is not None:
+            save(network, predictions, f"-cycle{cycle}")
+        with replacing(log) as temporary:
+            temporary.write_text("".join(json.dumps(entry) + "\n" for entry in progress.history))
+    if not progress.ended and trainer.recipe.is_stale(progress.epoch, progress.best_epoch):
+        progress.ended = f"train.patience={trainer.recipe.train.patience} epochs brought no better score"
+    progress.start_epoch(progress.epoch + 1)
+
+
+def _choose_network(trainer: Trainer, loader: DataLoader[Batch], order: Order, progress: Progress) -> torch.nn.Module:
+    """The network to validate: in the last epochs the mean over their ends, where that is asked for."""
+    if trainer.average is None or progress.ended or not trainer.recipe.averages_after(progress.epoch):
+        return trainer.best_network
+    trainer.average.update_parameters(trainer.network)
+    order.epoch, order.first_batch = progress.epoch, 0
+    measure_batch_norm(trainer.average.module, (images for images, _ in loader), trainer.precision)
+    return trainer.average.module

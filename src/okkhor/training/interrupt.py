@@ -7,20 +7,24 @@ from types import FrameType
 
 
 class StopRequest:
-    """`requested` becomes true at the first signal; a second one stops the process at once."""
+    """`requested` becomes true at the first signal; a second one stops the process at once.
 
-    def __init__(self) -> None:
+    patient: it does not. A process among several gets Ctrl-C twice, from the terminal and from the one that launched it.
+    """
+
+    def __init__(self, patient: bool = False) -> None:
         self.requested = False
+        self.patient = patient
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and not self.patient:
             raise KeyboardInterrupt
         self.requested = True
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    request = StopRequest()
+def stop_on_signals(patient: bool = False) -> Iterator[StopRequest]:
+    request = StopRequest(patient)
     previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield request

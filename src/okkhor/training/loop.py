@@ -2,62 +2,145 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 
 from okkhor.errors import InputError
+from okkhor.training.distributed import Group
+from okkhor.training.mixing import MixedBatch, mix_batch
 from okkhor.training.precision import Precision
+from okkhor.training.recipe import Recipe
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-Loss = Callable[[dict[str, torch.Tensor], torch.Tensor], torch.Tensor]
+
+
+class Loss(Protocol):
+    """Logits of each head, labels (B, K), those of the images mixed in, the share of the first -> float32 scalar."""
+
+    def __call__(
+        self, logits: dict[str, torch.Tensor], labels: torch.Tensor, partners: torch.Tensor, share: float, epoch: int
+    ) -> torch.Tensor: ...
+
+
+def _train_all(_network: nn.Module, _epoch: int) -> None: ...
 
 
 @dataclass
 class Trainer:
-    """What changes while a network is trained."""
+    """What changes while a network is trained, and by which rules.
+
+    freeze: called with the network and the epoch's number before each epoch, when the network is in training mode.
+    """
 
     network: nn.Module
-    ema: ModelEmaV3 | None
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
     scaler: torch.amp.GradScaler
     precision: Precision
     loss: Loss
+    recipe: Recipe
+    ema: ModelEmaV3 | None = None
+    average: AveragedModel | None = None
+    freeze: Callable[[nn.Module, int], None] = _train_all
+    group: Group = field(default_factory=Group)
 
     @property
     def best_network(self) -> nn.Module:
         """The one to predict with: the running mean of the weights, where there is one."""
         return self.network if self.ema is None else self.ema.module
 
+    def parts(self) -> dict[str, Any]:
+        """Whatever has a state that going on needs."""
+        parts = {
+            "network": self.network,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "scaler": self.scaler,
+            "ema": self.ema,
+            "average": self.average,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
 
-def train_epoch(trainer: Trainer, batches: Iterable[Batch]) -> Iterator[float]:
-    """One step a batch; yields its loss.
 
+def train_epoch(trainer: Trainer, batches: Iterable[Batch], epoch: int = 0, first_batch: int = 0) -> Iterator[float]:
+    """One step a batch; yields its loss. first_batch: the number of the first of the batches.
+
+    All randomness of a step comes from the seed and the numbers of epoch, batch and process.
     Raises InputError before the step whose loss is not finite, so the weights stay as they were.
     """
+    recipe = trainer.recipe
     trainer.network.train()
-    for images, labels in to_device(batches, trainer.precision.device):
-        with trainer.precision.autocast():
-            logits = trainer.network(images)
-        loss = trainer.loss(logits, labels)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise InputError(
-                f"The loss is {value} at step {trainer.schedule.last_epoch}: training stopped before it. "
-                "Try a lower optimizer.learning_rate, or train.precision=float32."
-            )
-        trainer.scaler.scale(loss).backward()
-        trainer.scaler.step(trainer.optimizer)
-        trainer.scaler.update()
+    trainer.freeze(trainer.network, epoch)
+    network = trainer.group.wrap(trainer.network, trainer.precision.device)
+    for number, (images, labels) in enumerate(to_device(batches, trainer.precision.device), first_batch):
+        words = (recipe.seed, epoch, number, trainer.group.rank)
+        torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))  # of dropout
+        images = resize(images, recipe.size_in(epoch))
+        if recipe.mixes_in(epoch):
+            batch = mix_batch(images, labels, recipe.mix, words)
+        else:
+            batch = MixedBatch(images, labels, labels, 1.0)
+        yield train_step(trainer, network, batch, epoch)
+
+
+def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: int) -> float:
+    """One step of the optimizer, after one backward pass for each part of the batch. Returns the mean loss."""
+    num_parts = trainer.recipe.train.accumulate
+    value = 0.0
+    for number, part in enumerate(split(batch, num_parts)):
+        with when_to_average(network, is_last=number == num_parts - 1):
+            with trainer.precision.autocast():
+                logits = network(part.images)
+            loss = trainer.loss(logits, part.labels, part.partners, part.share, epoch) / num_parts
+            value += loss.item()
+            trainer.scaler.scale(loss).backward()
+    value = trainer.group.add([value], trainer.precision.device)[0] / trainer.group.size
+    if not math.isfinite(value):
         trainer.optimizer.zero_grad(set_to_none=True)
-        trainer.schedule.step()
-        if trainer.ema is not None:
-            trainer.ema.update(trainer.network, step=trainer.schedule.last_epoch)
-        yield value
+        raise InputError(
+            f"The loss is {value} at step {trainer.schedule.last_epoch}: training stopped before it. "
+            "Try a lower optimizer.learning_rate, or train.precision=float32."
+        )
+    if trainer.recipe.optimizer.clip_norm:
+        trainer.scaler.unscale_(trainer.optimizer)
+        nn.utils.clip_grad_norm_(trainer.network.parameters(), trainer.recipe.optimizer.clip_norm)
+    trainer.scaler.step(trainer.optimizer)
+    trainer.scaler.update()
+    trainer.optimizer.zero_grad(set_to_none=True)
+    trainer.schedule.step()
+    if trainer.ema is not None:
+        trainer.ema.update(trainer.network, step=trainer.schedule.last_epoch)
+    return value
+
+
+def split(batch: MixedBatch, num_parts: int) -> Iterator[MixedBatch]:
+    """Equal parts of a batch, for accumulation."""
+    tensors = (batch.images, batch.labels, batch.partners)
+    for images, labels, partners in zip(*(tensor.chunk(num_parts) for tensor in tensors), strict=True):
+        yield MixedBatch(images, labels, partners, batch.share)
+
+
+def when_to_average(network: nn.Module, is_last: bool) -> AbstractContextManager[None]:
+    """Several processes average their gradients once a step: in the backward pass of the last part."""
+    return nullcontext() if is_last or not isinstance(network, DistributedDataParallel) else network.no_sync()
+
+
+def resize(images: torch.Tensor, size: int) -> torch.Tensor:
+    """(B, 1, H, W) uint8 -> (B, 1, size, size) uint8."""
+    if images.shape[2] == size:
+        return images
+    small = functional.interpolate(images.float(), (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return small.round_().to(torch.uint8)
 
 
 @torch.inference_mode()

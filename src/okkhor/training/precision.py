@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from okkhor.errors import ConfigError
+from okkhor.training.distributed import local_rank
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -25,9 +26,9 @@ class Precision:
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto`: CUDA where there is one, else the CPU. Raises ConfigError for a device that is not there."""
+    """`auto`: CUDA where there is one, each process its own, else the CPU. Raises ConfigError for a device that is not there."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

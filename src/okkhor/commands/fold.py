@@ -1,0 +1,202 @@
+"""One fold of a run: its images, its network and trainer, its out-of-fold table."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.utils.data import DataLoader
+
+from okkhor.commands.prepare import Prepared
+from okkhor.commands.score import print_scores
+from okkhor.config import Config
+from okkhor.data.augmentation import Augmentation
+from okkhor.data.corrections import apply_corrections
+from okkhor.data.loading import (
+    CachedImages,
+    ShuffledBatches,
+    make_training_loader,
+    make_validation_loader,
+    validation_part,
+)
+from okkhor.data.sampling import sampling_weights
+from okkhor.errors import ConfigError
+from okkhor.files import replacing
+from okkhor.models.freezing import freeze
+from okkhor.models.network import ThreeHeadNetwork, create_network, place_network
+from okkhor.models.weights import initialise_from, save_weights
+from okkhor.predictions import Predictions, read_predictions, write_predictions
+from okkhor.runs import fold_folder, is_begun, is_finished
+from okkhor.schema import HEAD_NAMES
+from okkhor.scoring.decoding import decode
+from okkhor.scoring.metric import competition_score
+from okkhor.settings import load_stored
+from okkhor.training.averaging import make_epoch_average
+from okkhor.training.distributed import Group
+from okkhor.training.fit import fit
+from okkhor.training.loop import Batch, Trainer, infer
+from okkhor.training.loss import ThreeHeadLoss
+from okkhor.training.optimizer import make_optimizer
+from okkhor.training.precision import Precision
+from okkhor.training.recipe import Recipe
+from okkhor.training.schedule import make_schedule
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a fold trains on. rows: (N,) int64, of train.csv. labels: for each head, and `grapheme`, (N,) int64.
+
+    graphemes: (G, 3) int64, the labels of each class of `grapheme`; the same in every fold.
+    """
+
+    rows: NDArray[np.int64]
+    labels: dict[str, NDArray[np.int64]]
+    graphemes: NDArray[np.int64]
+
+
+def select_training_set(config: Config, prepared: Prepared, fold: int) -> TrainingSet:
+    """The other folds, with the labels that are fixed, without the images that are blacklisted."""
+    table, usable = apply_corrections(prepared.train.table, config.data)
+    triples = table[list(HEAD_NAMES)].to_numpy()
+    graphemes, classes = np.unique(triples, axis=0, return_inverse=True)
+    rows = prepared.folds.training_rows(fold)
+    rows = rows[usable[rows]]
+    labels = {name: table[name].to_numpy()[rows] for name in HEAD_NAMES}
+    if config.model.graphemes != "none":
+        labels["grapheme"] = classes.reshape(-1)[rows]
+    return TrainingSet(rows, labels, graphemes)
+
+
+def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precision, group: Group) -> None:
+    """Train one fold to its end; leaves model.safetensors, oof.parquet, state.pt and log.jsonl in its folder."""
+    folder = fold_folder(config.run, fold)
+    pin, train = precision.device.type == "cuda", config.train
+    training = select_training_set(config, prepared, fold)
+    cooldown_from = train.epochs - config.augment.cooldown_epochs
+    augmentation = Augmentation(config.augment)
+    images = CachedImages(
+        prepared.cache, training.rows, training.labels, augmentation, config.seed, cooldown_from=cooldown_from
+    )
+    weights = sampling_weights(train.sampling, training.labels)
+    order = ShuffledBatches(len(training.rows), train.batch_size, config.seed, weights, group.rank, group.size)
+    network = start_network(config, training.graphemes, fold)
+    trainer = make_trainer(network, config, precision, training, len(order), group)
+    validation = prepared.folds.validation_rows(fold)
+    labels = prepared.train.labels(validation)
+    part = validation_part(len(validation), group.rank, group.size)
+    held_out = CachedImages(prepared.cache, validation[part], {name: labels[name][part] for name in HEAD_NAMES})
+    batches = make_validation_loader(held_out, train.batch_size, config.data.num_workers, pin)
+    print(
+        f"Fold {fold}: {len(training.rows):,} images to train on, {len(validation):,} to validate; "
+        f"{config.model.backbone} at {config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}"
+        + (f", {group.size} processes." if group.size > 1 else ".")
+    )
+    truth = Predictions(prepared.train.image_ids(validation), {}, labels)
+    fit(
+        trainer,
+        make_training_loader(images, order, config.data.num_workers, pin),
+        order,
+        validate=partial(validate, batches=batches, truth=truth, precision=precision, group=group),
+        save=partial(save_predictor, folder=folder),
+        folder=folder,
+    )
+
+
+def start_network(config: Config, graphemes: NDArray[np.int64], fold: int) -> ThreeHeadNetwork:
+    """With pretrained weights, those of another run, or random ones; going on, they come from state.pt instead."""
+    torch.manual_seed(config.seed)
+    if is_begun(fold_folder(config.run, fold)):
+        return create_network(replace(config.model, pretrained=False), config.data.size, graphemes)
+    if not config.model.init_from:
+        return create_network(config.model, config.data.size, graphemes)
+    network = create_network(replace(config.model, pretrained=False), config.data.size, graphemes)
+    source = find_source(config, fold)
+    left_out = initialise_from(network, source / "model.safetensors")
+    print(f"Starting from {source}." + (f" Not from there: {', '.join(left_out[:3])}." if left_out else ""))
+    return network
+
+
+def find_source(config: Config, fold: int) -> Path:
+    """The fold of model.init_from to start from: of the same number, or the first, where it saw other data.
+
+    Raises ConfigError where the run is not there, or where its weights know this fold's validation images.
+    """
+    run = config.model.init_from
+    same = fold_folder(run, fold)
+    if is_finished(same):
+        return same
+    finished = sorted(path.parent for path in same.parent.glob("fold*/metrics.json"))
+    if not finished:
+        raise ConfigError(f"model.init_from={run}: {same.parent} has no finished fold to start from.")
+    root = load_stored(finished[0] / "config.yaml").data.root
+    if Path(root).resolve() == Path(config.data.root).resolve():
+        raise ConfigError(
+            f"model.init_from={run}: its fold {fold} is not finished, and another one has trained on the images that "
+            f"this fold is validated with. Train it: ./run.sh fold={fold} run={run}"
+        )
+    return finished[0]
+
+
+def make_trainer(
+    network: ThreeHeadNetwork,
+    config: Config,
+    precision: Precision,
+    training: TrainingSet,
+    steps_per_epoch: int,
+    group: Group,
+) -> Trainer:
+    network = place_network(network, precision.device)
+    optimizer = make_optimizer(network, config.optimizer)
+    decay = config.train.ema_decay
+    return Trainer(
+        network=network,
+        optimizer=optimizer,
+        schedule=make_schedule(optimizer, config.optimizer, config.train.epochs * steps_per_epoch),
+        scaler=precision.make_scaler(),
+        precision=precision,
+        loss=ThreeHeadLoss(
+            config.loss, config.model.consonant, training.labels, precision.device, config.model.graphemes
+        ),
+        recipe=Recipe(config.train, config.optimizer, config.mix, config.data.size, config.seed),
+        ema=ModelEmaV3(network, decay=decay, use_warmup=True) if decay else None,
+        average=make_epoch_average(network) if config.train.swa_epochs else None,
+        freeze=partial(freeze, freeze_epochs=config.train.freeze_epochs),
+        group=group,
+    )
+
+
+def validate(
+    network: nn.Module, batches: DataLoader[Batch], truth: Predictions, precision: Precision, group: Group
+) -> tuple[dict[str, float], Predictions]:
+    """The scores over the whole fold at once, and the predictions that they were computed from.
+
+    Each process predicts its part of the fold; all get the whole.
+    """
+    own = list(infer(network, batches, precision))
+    parts: Sequence[dict[str, torch.Tensor]] = [part for parts in group.gather(own) for part in parts]
+    probabilities = {name: torch.cat([part[name] for part in parts]).numpy() for name in HEAD_NAMES}
+    predictions = Predictions(truth.image_ids, probabilities, truth.labels)
+    assert predictions.labels is not None
+    return competition_score(predictions.labels, decode(probabilities)), predictions
+
+
+def save_predictor(network: nn.Module, predictions: Predictions, name: str, folder: Path) -> None:
+    """name: "", or -cycle<k> for the snapshot at the end of a cycle."""
+    save_weights(network, folder / f"model{name}.safetensors")
+    write_predictions(predictions, decode(predictions.probabilities), folder / f"oof{name}.parquet")
+
+
+def finish_fold(folder: Path) -> None:
+    """Score the out-of-fold table as it stands on the disk; metrics.json, written last, marks a finished fold."""
+    predictions = read_predictions(folder / "oof.parquet")
+    assert predictions.labels is not None
+    scores = competition_score(predictions.labels, decode(predictions.probabilities))
+    with replacing(folder / "metrics.json") as temporary:
+        temporary.write_text(json.dumps({**scores, "num_images": len(predictions)}, indent=2) + "\n")
+    print_scores({f"out of fold, {folder.name}": scores})

@@ -1,0 +1,41 @@
+"""Several processes for one command, by torchrun's engine; each of them runs the command again, as one of the group."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+TIME_TO_SAVE = 60  # seconds that processes have after Ctrl-C
+
+
+def launch(command: str, arguments: Sequence[str], processes: int) -> None:
+    """Run `command` with these arguments in so many processes on this machine, each with its share of the cores.
+
+    Raises SystemExit with the status of the process that failed first.
+    """
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes tell it themselves
+    cores = len(os.sched_getaffinity(0))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    settings = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id="okkhor",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",  # any free port
+        max_restarts=0,
+        monitor_interval=0.1,
+        signals_to_handle="SIGTERM,SIGINT,SIGHUP",
+        shutdown_timeout=TIME_TO_SAVE,
+    )
+    try:
+        elastic_launch(settings, sys.executable)("-m", "okkhor.commands", command, *arguments)
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        raise SystemExit(failure.exitcode if failure.exitcode > 0 else 1) from None
+    except SignalException:
+        raise KeyboardInterrupt from None

@@ -1,0 +1,144 @@
+"""The values and combinations of settings that are refused, each with a sentence."""
+
+import math
+import unicodedata
+from collections.abc import Iterator
+
+from omegaconf import OmegaConf
+
+from okkhor.config import Config
+from okkhor.errors import ConfigError
+
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**32 - 1),
+    "data.size": (16, 512),  # pixels; a ResNet halves it five times
+    "data.num_workers": (0, 256),
+    "sample.num_graphemes": (2, 1295),
+    "sample.images_per_grapheme": (1, 10_000),
+    "sample.test_images": (1, 1_000_000),
+    "sample.unseen_graphemes": (0, 1000),
+    "sample.num_writers": (1, 10_000),
+    "sample.num_test_writers": (1, 10_000),
+    "sample.num_shards": (1, 1000),
+    "sample.seed": (0, 2**32 - 1),
+    "sample.processes": (0, 256),
+    "folds.num_folds": (2, 100),
+    "folds.seed": (0, 2**32 - 1),
+    "model.hidden": (0, 65_536),
+    "model.dropout": (0, 0.95),
+    "model.grapheme_share": (0, 1),
+    "augment.strength": (0, 3),
+    "augment.probability": (0, 10),
+    "augment.cooldown_epochs": (0, 100_000),
+    "augment.cooldown_strength": (0, 3),
+    "mix.cutmix": (0, 1),
+    "mix.cutmix_alpha": (0, 100),
+    "mix.mixup": (0, 1),
+    "mix.mixup_alpha": (0, 100),
+    "mix.fmix": (0, 1),
+    "mix.fmix_alpha": (0, 100),
+    "mix.cooldown_epochs": (0, 100_000),
+    "loss.label_smoothing": (0, 0.99),
+    "loss.logit_adjustment": (0, 3),
+    "loss.class_balance": (0, 0.999999),
+    "loss.focal_gamma": (0, 10),
+    "loss.hard_share": (0.01, 1),
+    "loss.hard_from_epoch": (0, 100_000),
+    "loss.grapheme_weight": (0, 100),
+    "loss.arcface_margin": (0, 1.5),
+    "optimizer.learning_rate": (1e-9, 100),
+    "optimizer.weight_decay": (0, 100),
+    "optimizer.momentum": (0, 0.9999),
+    "optimizer.warmup": (0, 0.99),
+    "optimizer.cycles": (1, 1000),
+    "optimizer.clip_norm": (0, 1e6),
+    "launch.processes": (1, 1024),
+    "train.epochs": (1, 100_000),
+    "train.batch_size": (2, 65_536),
+    "train.accumulate": (1, 65_536),
+    "train.first_size": (0, 512),
+    "train.freeze_epochs": (0, 100_000),
+    "train.ema_decay": (0, 0.999999),
+    "train.swa_epochs": (0, 100_000),
+    "train.patience": (0, 100_000),
+    "train.max_minutes": (0, 1e6),
+    "train.save_minutes": (0, 1e6),
+    "train.num_threads": (0, 1024),
+}
+
+
+def check_config(config: Config) -> Config:
+    """Raises ConfigError for a value out of its range, a bad combination, and a name that would leave its folder."""
+    tree = OmegaConf.structured(config)
+    for key, (low, high) in RANGES.items():
+        value = OmegaConf.select(tree, key)
+        if not low <= value <= high:
+            raise ConfigError(f"{key}={value}: expected {low:,} to {high:,}.")
+    names = (("run", config.run), ("name", config.name), ("model.init_from", config.model.init_from))
+    for key, name in (*names, *(("runs", name) for name in config.runs)):
+        if name and not is_name(name):
+            raise ConfigError(f"{key}={name}: a name is made of letters, digits, '.', '_' and '-', 100 at most.")
+    for problem in (*_find_mixing_problems(config), *_find_loss_problems(config), *_find_training_problems(config)):
+        raise ConfigError(problem)
+    return config
+
+
+def is_name(text: str) -> bool:
+    """Whether it can be a folder's name; in any script, with the marks that Bengali vowel signs are to Unicode."""
+    known = all(char in "._-" or unicodedata.category(char)[0] in "LMN" for char in text)
+    return known and text[0] not in ".-" and len(text.encode()) <= 100
+
+
+def _find_mixing_problems(config: Config) -> Iterator[str]:
+    mix = config.mix
+    for name in ("cutmix", "mixup", "fmix"):
+        alpha = getattr(mix, f"{name}_alpha")
+        if getattr(mix, name) and not alpha:
+            yield f"mix.{name}_alpha={alpha:g}: a Beta distribution needs a number above 0."
+    if mix.cutmix + mix.mixup + mix.fmix > 1 + 1e-9:
+        yield "mix.cutmix, mix.mixup and mix.fmix are probabilities of one choice: together at most 1."
+    if config.loss.hard_share < 1 and mix.cutmix + mix.mixup + mix.fmix > 0:
+        yield "loss.hard_share: of mixed images none is easy. Set it to 1, or mix nothing."
+
+
+def _find_loss_problems(config: Config) -> Iterator[str]:
+    model, loss = config.model, config.loss
+    if len(loss.head_weights) != 3 or min(loss.head_weights) < 0 or not math.isfinite(sum(loss.head_weights)):
+        yield f"loss.head_weights={list(loss.head_weights)}: expected three numbers from 0: root, vowel, consonant."
+    elif sum(loss.head_weights) == 0:
+        yield "loss.head_weights=[0,0,0]: then nothing is learnt. At least one must be above 0."
+    if model.grapheme_share and model.graphemes == "none":
+        yield "model.grapheme_share: there is no grapheme head to read from. Set model.graphemes=linear or arcface."
+    if model.grapheme_share and loss.logit_adjustment:
+        yield "model.grapheme_share with loss.logit_adjustment: the graphemes' probabilities are not adjusted. Use one."
+    if model.graphemes != "none" and not loss.grapheme_weight:
+        yield f"model.graphemes={model.graphemes} with loss.grapheme_weight=0: that head would not learn."
+    if model.consonant == "parts" and loss.focal_gamma:
+        yield "loss.focal_gamma: not defined for model.consonant=parts, which are four yes-no questions. Use one of them."
+
+
+def _find_training_problems(config: Config) -> Iterator[str]:
+    train, optimizer, processes = config.train, config.optimizer, config.launch.processes
+    parts = train.accumulate * processes
+    if train.batch_size % parts:
+        yield (
+            f"train.batch_size={train.batch_size} does not divide into {parts} parts "
+            "(train.accumulate x launch.processes)."
+        )
+    elif train.batch_size // parts < 2:
+        yield f"train.batch_size={train.batch_size}: {parts} parts leave one image each, too few for batch norm."
+    if optimizer.cycles > 1 and optimizer.schedule != "restarts":
+        yield f"optimizer.cycles={optimizer.cycles}: only optimizer.schedule=restarts has several cycles."
+    if optimizer.cycles > train.epochs or (optimizer.schedule == "restarts" and train.epochs % optimizer.cycles):
+        yield f"train.epochs={train.epochs} does not divide into optimizer.cycles={optimizer.cycles} equal cycles."
+    if train.swa_epochs > train.epochs:
+        yield f"train.swa_epochs={train.swa_epochs}: there are only train.epochs={train.epochs}."
+    if train.first_size and not 16 <= train.first_size <= config.data.size:
+        yield f"train.first_size={train.first_size}: expected 16 to data.size={config.data.size} pixels, or 0."
+    for key, epochs in (
+        ("augment.cooldown_epochs", config.augment.cooldown_epochs),
+        ("mix.cooldown_epochs", config.mix.cooldown_epochs),
+        ("train.freeze_epochs", train.freeze_epochs),
+    ):
+        if epochs > train.epochs:
+            yield f"{key}={epochs}: there are only train.epochs={train.epochs}."

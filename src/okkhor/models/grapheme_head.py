@@ -1,0 +1,49 @@
+"""What a head over whole graphemes says about their components."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from okkhor.schema import HEADS
+
+GRAPHEME = "grapheme"  # the name of the head beside HEADS; train.csv's column
+
+
+def check_graphemes(graphemes: Tensor) -> None:
+    """graphemes: (G, 3) int64, the labels of each grapheme's components, in the order of HEADS."""
+    assert graphemes.dtype == torch.int64, f"expected int64 labels: {graphemes.dtype}"
+    assert graphemes.ndim == 2, f"expected (G, {len(HEADS)}) labels: {tuple(graphemes.shape)}"
+    assert graphemes.shape[1] == len(HEADS), f"expected (G, {len(HEADS)}) labels: {tuple(graphemes.shape)}"
+    for column, head in enumerate(HEADS):
+        in_range = graphemes[:, column].ge(0) & graphemes[:, column].lt(head.num_classes)
+        assert in_range.all(), f"{head.name}: expected labels 0 to {head.num_classes - 1}"
+
+
+def marginalise(probabilities: Tensor, graphemes: Tensor) -> dict[str, Tensor]:
+    """Probabilities of graphemes (B, G) -> for each head, the probabilities of its classes (B, num_classes).
+
+    A component's is the sum over the graphemes that carry it: its marginal probability. Each grapheme carries one class
+    of each head, so that the sums add up to 1. A class that no grapheme carries gets 0. (The competition's second place
+    scored a component by the mean over its graphemes, which favours the components of few: another decoding.)
+
+    graphemes: (G, 3) int64, in the order of HEADS.
+    """
+    marginals = {}
+    for column, head in enumerate(HEADS):
+        zeros = probabilities.new_zeros(len(probabilities), head.num_classes)
+        marginals[head.name] = zeros.index_add(1, graphemes[:, column], probabilities)
+    return marginals
+
+
+def mix_in_graphemes(logits: Mapping[str, Tensor], graphemes: Tensor, share: float) -> dict[str, Tensor]:
+    """For each of HEADS, the log of (1 - share) * softmax(head) + share * marginal of the grapheme head, float32.
+
+    Log-probabilities are logits: softmax gives the mixture back. logits: of HEADS and of GRAPHEME, (B, num_classes).
+    """
+    marginals = marginalise(logits[GRAPHEME].float().softmax(dim=1), graphemes)
+    mixtures = {}
+    for head in HEADS:
+        mixture = (1 - share) * logits[head.name].float().softmax(dim=1) + share * marginals[head.name]
+        mixtures[head.name] = mixture.clamp(min=torch.finfo(torch.float32).tiny).log()  # 0 would be -inf
+    return mixtures

@@ -1,0 +1,152 @@
+"""The loss: each of its parts against an independent computation."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from okkhor.config import ARCFACE_SCALE, LossConfig
+from okkhor.schema import CONSONANT_PARTS, HEADS
+from okkhor.training.loss import ThreeHeadLoss, make_log_priors
+
+CPU = torch.device("cpu")
+NUM_IMAGES = 6
+NUM_GRAPHEMES = 9
+
+
+def make_logits(seed: int = 0, graphemes: bool = False) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits = {head.name: torch.randn(NUM_IMAGES, head.num_classes, generator=generator) for head in HEADS}
+    if graphemes:
+        logits["grapheme"] = torch.rand(NUM_IMAGES, NUM_GRAPHEMES, generator=generator) * 2 - 1
+    return logits
+
+
+LABELS = torch.tensor([[n, 2 * n, n + 1, n + 3] for n in range(5)] + [[0, 0, 0, 0]])
+TRAINING = {head.name: np.array([0] * 30 + [1] * 6 + [2] * 3 + list(range(head.num_classes))) for head in HEADS}
+
+
+def make_loss(consonant: str = "classes", graphemes: str = "none", **settings: Any) -> ThreeHeadLoss:
+    return ThreeHeadLoss(LossConfig(**settings), consonant, TRAINING, CPU, graphemes)
+
+
+def cross_entropies(logits: dict[str, Tensor], labels: Tensor, **settings: Any) -> list[Tensor]:
+    return [
+        functional.cross_entropy(logits[head.name], labels[:, column], reduction="none", **settings)
+        for column, head in enumerate(HEADS)
+    ]
+
+
+def test_the_loss_is_the_mean_cross_entropy_weighted_two_one_one() -> None:
+    root, vowel, consonant = cross_entropies(make_logits(), LABELS)
+    torch.testing.assert_close(make_loss()(make_logits(), LABELS), ((2 * root + vowel + consonant) / 4).mean())
+
+
+def test_head_weights_count_as_shares() -> None:
+    root, vowel, consonant = cross_entropies(make_logits(), LABELS)
+    loss = make_loss(head_weights=(6.0, 3.0, 1.0))(make_logits(), LABELS)
+    torch.testing.assert_close(loss, (0.6 * root + 0.3 * vowel + 0.1 * consonant).mean())
+
+
+def test_label_smoothing_is_torchs() -> None:
+    root, vowel, consonant = cross_entropies(make_logits(), LABELS, label_smoothing=0.2)
+    loss = make_loss(label_smoothing=0.2)(make_logits(), LABELS)
+    torch.testing.assert_close(loss, ((2 * root + vowel + consonant) / 4).mean())
+
+
+def test_of_mixed_images_both_labels_count_by_their_shares() -> None:
+    partners = LABELS.flip(0)
+    one, other = make_loss()(make_logits(), LABELS), make_loss()(make_logits(), partners)
+    torch.testing.assert_close(make_loss()(make_logits(), LABELS, partners, 0.3), 0.3 * one + 0.7 * other)
+
+
+def test_logit_adjustment_makes_the_best_constant_answer_treat_all_classes_alike() -> None:
+    """Without images to tell by, plain logits learn the frequencies; adjusted ones learn to prefer no class."""
+    labels = torch.tensor([[0, 0, 0]] * 90 + [[1, 1, 1]] * 10)
+    counts = {head.name: labels[:, column].numpy() for column, head in enumerate(HEADS)}
+    for strength, expected in ((0.0, np.log(9)), (1.0, 0.0)):
+        logits = {head.name: torch.zeros(head.num_classes, requires_grad=True) for head in HEADS}
+        optimizer = torch.optim.Adam(list(logits.values()), lr=0.05)
+        loss = ThreeHeadLoss(LossConfig(logit_adjustment=strength), "classes", counts, CPU)
+        for _ in range(400):
+            optimizer.zero_grad()
+            loss({name: values.expand(len(labels), -1) for name, values in logits.items()}, labels).backward()
+            optimizer.step()
+        for values in logits.values():
+            assert values[0].item() - values[1].item() == pytest.approx(expected, abs=0.05)
+            assert (values[2:] < values[:2].min()).all()  # classes without images stay improbable
+
+
+def test_the_priors_are_the_logarithms_of_the_shares() -> None:
+    priors = make_log_priors(TRAINING, 2.0, CPU)["consonant_diacritic"]
+    counts = np.bincount(TRAINING["consonant_diacritic"])
+    np.testing.assert_allclose(priors, 2 * np.log(counts / counts.sum()), rtol=1e-5)
+
+
+def test_class_balance_weighs_by_the_effective_number_and_leaves_the_mean_weight_at_one() -> None:
+    loss = make_loss(class_balance=0.9)
+    for head in HEADS:
+        counts = np.bincount(TRAINING[head.name], minlength=head.num_classes)
+        weights = np.array([(1 - 0.9) / (1 - 0.9 ** int(count)) for count in counts])
+        weights *= counts.sum() / (weights * counts).sum()
+        np.testing.assert_allclose(loss.class_weights[head.name], weights, rtol=1e-4)
+        assert np.mean(weights[TRAINING[head.name]]) == pytest.approx(1)
+    torch.testing.assert_close(make_loss()(make_logits(), LABELS), make_loss(class_balance=0.0)(make_logits(), LABELS))
+
+
+def test_focal_loss_is_the_cross_entropy_times_what_is_missing_of_the_probability() -> None:
+    logits = make_logits()
+    expected = 0.0
+    for column, (head, weight) in enumerate(zip(HEADS, (0.5, 0.25, 0.25), strict=True)):
+        probabilities = logits[head.name].double().softmax(dim=1)
+        for row in range(NUM_IMAGES):
+            p = float(probabilities[row, LABELS[row, column]])
+            expected += weight * (1 - p) ** 2 * -math.log(p) / NUM_IMAGES
+    assert make_loss(focal_gamma=2.0)(logits, LABELS).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_of_hard_examples_only_the_highest_losses_count_from_their_epoch_on() -> None:
+    loss = make_loss(hard_share=0.5, hard_from_epoch=3)
+    each = loss.of_each_image(make_logits(), LABELS)
+    torch.testing.assert_close(loss(make_logits(), LABELS, epoch=2), each.mean())
+    torch.testing.assert_close(loss(make_logits(), LABELS, epoch=3), each.sort().values[-3:].mean())
+
+
+def test_the_consonant_in_parts_is_binary_cross_entropy_over_what_is_written() -> None:
+    logits = make_logits()
+    z = torch.randn(NUM_IMAGES, 4, generator=torch.Generator().manual_seed(5))
+    logits["consonant_diacritic"] = z @ torch.tensor(CONSONANT_PARTS, dtype=torch.float32).T
+    root, vowel, _ = cross_entropies(logits, LABELS)
+    written = {0: "", 1: "c", 2: "r", 3: "ry", 4: "y", 5: "a", 6: "ay"}
+    expected = 0.0
+    for row in range(NUM_IMAGES):
+        parts = written[int(LABELS[row, 2])]
+        for column, part in enumerate("crya"):
+            probability = torch.sigmoid(z[row, column].double()).item()
+            expected -= math.log(probability if part in parts else 1 - probability) / NUM_IMAGES
+    loss = make_loss("parts")(logits, LABELS)
+    assert loss.item() == pytest.approx(((2 * root + vowel) / 4).mean().item() + expected / 4, rel=1e-4)
+
+
+def test_the_grapheme_head_is_added_by_its_weight() -> None:
+    logits = make_logits(graphemes=True)
+    extra = functional.cross_entropy(logits["grapheme"], LABELS[:, 3])
+    loss = make_loss(graphemes="linear", grapheme_weight=0.5)(logits, LABELS)
+    torch.testing.assert_close(loss, make_loss()(make_logits(), LABELS) + 0.5 * extra)
+
+
+def test_arcface_turns_the_right_class_away_by_the_margin() -> None:
+    logits = make_logits(graphemes=True)
+    cosines = logits["grapheme"].double()
+    angles = torch.arccos(cosines)
+    rows = torch.arange(NUM_IMAGES)
+    angles[rows, LABELS[:, 3]] += 0.3
+    assert (angles < math.pi).all()
+    extra = functional.cross_entropy(ARCFACE_SCALE * torch.cos(angles), LABELS[:, 3])
+    logits["grapheme"] = (ARCFACE_SCALE * cosines).float()
+    loss = make_loss(graphemes="arcface", arcface_margin=0.3)(logits, LABELS)
+    assert loss.item() == pytest.approx((make_loss()(make_logits(), LABELS) + extra).item(), rel=1e-4)

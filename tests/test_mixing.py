@@ -1,0 +1,105 @@
+"""Mixing, checked on pixels: what is pasted is what the label says."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from okkhor.config import MixConfig
+from okkhor.training.mixing import MixedBatch, mix_batch
+
+NUM_IMAGES = 6
+KINDS = ("cutmix", "mixup", "fmix")
+
+
+def make_batch(size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image k is gray 10 * (k + 1) all over and has the labels k, k + 100, k + 200."""
+    numbers = torch.arange(NUM_IMAGES)
+    images = (10 * (numbers + 1)).to(torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, size, size).contiguous()
+    return images, torch.stack([numbers, numbers + 100, numbers + 200], dim=1)
+
+
+def mix(kind: str, seed: int, alpha: float = 1.0, size: int = 32) -> MixedBatch:
+    return mix_batch(*make_batch(size), MixConfig(**{kind: 1.0, f"{kind}_alpha": alpha}), seed=[0, seed])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["cutmix", "fmix"])
+@pytest.mark.parametrize("seed", range(20))
+def test_the_share_of_each_image_in_the_pixels_is_the_share_of_its_label(kind: str, seed: int) -> None:
+    images, labels = make_batch()
+    mixed = mix(kind, seed)
+    assert torch.equal(mixed.labels, labels)
+    for image, own, partner in zip(mixed.images, labels[:, 0], mixed.partners[:, 0], strict=True):
+        assert own != partner
+        kept, pasted = image == 10 * (own + 1), image == 10 * (partner + 1)
+        assert (kept | pasted).all()
+        assert kept.float().mean().item() == pytest.approx(mixed.share)
+    assert torch.equal(mixed.partners[:, 1], mixed.partners[:, 0] + 100)
+    assert torch.equal(mixed.partners[:, 2], mixed.partners[:, 0] + 200)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_mixup_is_the_mean_weighted_as_the_labels_are(seed: int) -> None:
+    mixed = mix("mixup", seed)
+    expected = 10 * (mixed.share * (mixed.labels[:, 0] + 1) + (1 - mixed.share) * (mixed.partners[:, 0] + 1))
+    for image, gray in zip(mixed.images, expected, strict=True):
+        assert image.float().sub(gray).abs().max() <= 0.51
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_image_is_pasted_once_and_dtype_shape_and_input_stay(kind: str) -> None:
+    images, _ = make_batch()
+    mixed = mix(kind, 3)
+    assert sorted(mixed.partners[:, 0].tolist()) == list(range(NUM_IMAGES))
+    assert (mixed.images.dtype, mixed.images.shape) == (torch.uint8, images.shape)
+    assert torch.equal(make_batch()[0], images)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_mixes_alike_and_another_otherwise(kind: str) -> None:
+    torch.manual_seed(1)
+    one = mix(kind, 5)
+    torch.manual_seed(2)
+    assert torch.equal(one.images, mix(kind, 5).images)
+    assert not torch.equal(one.images, mix(kind, 6).images)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_small_alpha_mixes_little_and_a_large_one_by_halves(kind: str) -> None:
+    for alpha, expected in ((0.05, 0.45), (50.0, 0.1)):
+        shares = [abs(mix(kind, seed, alpha).share - 0.5) for seed in range(60)]
+        assert np.mean(shares) > 0.3 if expected == 0.45 else np.mean(shares) < 0.3
+
+
+def test_each_kind_comes_with_its_probability_and_none_with_the_rest() -> None:
+    images = torch.zeros(2, 1, 16, 16, dtype=torch.uint8)
+    images[1] = 200
+    labels = torch.tensor([[0, 0, 0], [1, 1, 1]])
+    config = MixConfig(cutmix=0.25, mixup=0.25, fmix=0.25, mixup_alpha=50.0, cutmix_alpha=5, fmix_alpha=5)
+    found = {"none": 0, "mixup": 0, "pasted": 0}
+    for seed in range(400):
+        mixed = mix_batch(images, labels, config, [seed])
+        if mixed.share == 1.0 and torch.equal(mixed.images, images):
+            found["none"] += 1
+        elif set(mixed.images.unique().tolist()) <= {0, 200}:
+            found["pasted"] += 1
+        else:
+            found["mixup"] += 1
+    assert found["none"] / 400 == pytest.approx(0.25, abs=0.07)
+    assert found["mixup"] / 400 == pytest.approx(0.25, abs=0.07)
+
+
+def test_a_batch_of_one_image_stays_as_it_is() -> None:
+    image = torch.randint(0, 256, (1, 1, 16, 16), dtype=torch.uint8)
+    mixed = mix_batch(image, torch.zeros(1, 3, dtype=torch.int64), MixConfig(cutmix=1.0), [0])
+    assert torch.equal(mixed.images, image)
+    assert mixed.share == 1.0
+
+
+def test_the_area_of_fmix_is_of_a_few_smooth_pieces_and_that_of_cutmix_a_rectangle() -> None:
+    for seed in range(20):
+        fmix, cutmix = mix("fmix", seed, 5.0, size=64), mix("cutmix", seed, 5.0, size=64)
+        pasted = (fmix.images[0, 0] != 10).numpy().astype(np.uint8)
+        assert cv2.connectedComponents(pasted)[0] - 1 <= 12
+        rows, columns = np.nonzero((cutmix.images[0, 0] != 10).numpy())
+        assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)

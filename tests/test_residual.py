@@ -1,0 +1,79 @@
+"""ResNet-34 written out, against timm's own."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from okkhor.models import residual
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed_on_one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("options", [{"num_classes": 0, "global_pool": ""}, {"num_classes": 7, "global_pool": "avg"}])
+def test_written_out_resnet34_equals_timms_output_for_output(training: bool, options: dict[str, Any]) -> None:
+    theirs = timm.create_model("resnet34", in_chans=1, **options)
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):  # as after training: no zero scales, no running mean 0
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            module.running_mean = torch.randn(module.num_features) / 10
+    ours = timm.create_model("article_resnet34", in_chans=1, **options)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    x = torch.randn(2, 1, 64, 64)
+    expected = theirs.train(training)(x)
+    assert expected.shape == ((2, 512, 2, 2) if options["num_classes"] == 0 else (2, 7))
+    torch.testing.assert_close(ours.train(training)(x), expected)
+    for name, buffer in theirs.named_buffers():
+        torch.testing.assert_close(ours.get_buffer(name), buffer)
+
+
+def test_written_out_resnet34_has_34_layers_and_the_plain_one_only_lacks_the_projections() -> None:
+    article, plain = (timm.create_model(f"article_{name}", in_chans=1) for name in ("resnet34", "plain34"))
+    projections = {name for name in article.state_dict() if "downsample" in name}
+    assert article.state_dict().keys() - plain.state_dict().keys() == projections
+    assert {name.split(".downsample")[0] for name in projections} == {"layer2.0", "layer3.0", "layer4.0"}
+    layers = [module for module in plain.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert len(layers) == 34
+
+
+def test_plain34_is_a_chain_of_its_layers() -> None:
+    plain = timm.create_model("article_plain34", in_chans=1, num_classes=0, global_pool="").eval()
+    x = torch.randn(1, 1, 64, 64)
+    expected = x
+    for module in plain.modules():
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.MaxPool2d):
+            expected = module(expected)
+        if isinstance(module, nn.BatchNorm2d):
+            expected = expected.relu()
+    torch.testing.assert_close(plain(x), expected)
+
+
+def test_a_shortcut_passes_the_gradient_on_where_the_convolutions_pass_none() -> None:
+    gradients = {}
+    for shortcut in (True, False):
+        pair = residual.ConvolutionPair(8, 8, stride=1, shortcut=shortcut)
+        nn.init.zeros_(pair.bn2.weight)  # the convolutions contribute nothing
+        x = torch.rand(2, 8, 4, 4, requires_grad=True)
+        pair(x).sum().backward()
+        assert x.grad is not None
+        gradients[shortcut] = x.grad
+    torch.testing.assert_close(gradients[True], torch.ones(2, 8, 4, 4))
+    torch.testing.assert_close(gradients[False], torch.zeros(2, 8, 4, 4))
+
+
+def test_fresh_weights_keep_the_signal_at_its_size_through_all_layers() -> None:
+    for module in timm.create_model("article_plain34", in_chans=1).modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
+            assert module.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.06)
