@@ -79,7 +79,7 @@ def test_the_gradient_of_two_processes_is_that_of_the_whole_batch(tmp_path: Path
         torch.testing.assert_close(torch.load(tmp_path / f"{rank}.pt", weights_only=True), network.weight.grad)
 
 
-def _share(group: Group, folder: Path) -> None:
+def _share(group: Group, _folder: Path) -> None:
     norm = nn.BatchNorm1d(3)
     norm.running_mean = torch.full((3,), float(group.rank + 1))
     group.share_buffers(norm)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from okkhor.config import ARCFACE_SCALE, LossConfig
 from okkhor.schema import CONSONANT_PARTS, HEADS
-from okkhor.training.loss import ThreeHeadLoss, make_log_priors
+from okkhor.training.loss import ThreeHeadLoss, add_margin, make_log_priors
 
 CPU = torch.device("cpu")
 NUM_IMAGES = 6
@@ -89,13 +89,24 @@ def test_the_priors_are_the_logarithms_of_the_shares() -> None:
 
 def test_class_balance_weighs_by_the_effective_number_and_leaves_the_mean_weight_at_one() -> None:
     loss = make_loss(class_balance=0.9)
-    for head in HEADS:
+    expected = torch.zeros(NUM_IMAGES, dtype=torch.float64)
+    for column, (head, share) in enumerate(zip(HEADS, (0.5, 0.25, 0.25), strict=True)):
         counts = np.bincount(TRAINING[head.name], minlength=head.num_classes)
         weights = np.array([(1 - 0.9) / (1 - 0.9 ** int(count)) for count in counts])
         weights *= counts.sum() / (weights * counts).sum()
         np.testing.assert_allclose(loss.class_weights[head.name], weights, rtol=1e-4)
         assert np.mean(weights[TRAINING[head.name]]) == pytest.approx(1)
-    torch.testing.assert_close(make_loss()(make_logits(), LABELS), make_loss(class_balance=0.0)(make_logits(), LABELS))
+        logits = make_logits()[head.name].double()
+        expected += share * functional.cross_entropy(logits, LABELS[:, column], torch.tensor(weights), reduction="none")
+    assert loss(make_logits(), LABELS).item() == pytest.approx(expected.mean().item(), rel=1e-4)
+
+
+def test_a_class_without_training_images_has_finite_priors_and_weights() -> None:
+    labels = {head.name: np.zeros(5, np.int64) for head in HEADS}
+    for consonant in ("classes", "parts"):
+        config = LossConfig(logit_adjustment=1.0, class_balance=0.999)
+        loss = ThreeHeadLoss(config, consonant, labels, CPU)(make_logits(), LABELS)
+        assert math.isfinite(loss.item())
 
 
 def test_focal_loss_is_the_cross_entropy_times_what_is_missing_of_the_probability() -> None:
@@ -107,6 +118,16 @@ def test_focal_loss_is_the_cross_entropy_times_what_is_missing_of_the_probabilit
             p = float(probabilities[row, LABELS[row, column]])
             expected += weight * (1 - p) ** 2 * -math.log(p) / NUM_IMAGES
     assert make_loss(focal_gamma=2.0)(logits, LABELS).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_the_gradient_of_focal_loss_is_finite_where_the_network_is_sure(gamma: float) -> None:
+    logits = {head.name: torch.zeros(1, head.num_classes) for head in HEADS}
+    for scores in logits.values():
+        scores[0, 0] = 50.0  # its probability is 1 in float32
+        scores.requires_grad_()
+    make_loss(focal_gamma=gamma)(logits, torch.zeros(1, 3, dtype=torch.int64)).backward()
+    assert all(scores.grad is not None and scores.grad.isfinite().all() for scores in logits.values())
 
 
 def test_of_hard_examples_only_the_highest_losses_count_from_their_epoch_on() -> None:
@@ -132,6 +153,45 @@ def test_the_consonant_in_parts_is_binary_cross_entropy_over_what_is_written() -
     assert loss.item() == pytest.approx(((2 * root + vowel) / 4).mean().item() + expected / 4, rel=1e-4)
 
 
+def test_parts_are_smoothed_and_adjusted_by_the_frequency_of_each_part() -> None:
+    """The class's part table is written out here: a part's share is that of the training images that show it."""
+    logits = make_logits()
+    z = logits["consonant_diacritic"][:, [1, 2, 4, 5]].double()
+    shows = np.array([[0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 0, 1], [0, 0, 0, 0, 0, 1, 1]]).T
+    shares = shows[TRAINING["consonant_diacritic"]].mean(axis=0)
+    probabilities = torch.sigmoid(z + 0.7 * torch.from_numpy(np.log(shares / (1 - shares))))
+    targets = torch.from_numpy(shows)[LABELS[:, 2]].double() * 0.8 + 0.1
+    expected = functional.binary_cross_entropy(probabilities, targets, reduction="none").sum(dim=1).mean()
+    loss = make_loss("parts", label_smoothing=0.2, logit_adjustment=0.7, head_weights=(0.0, 0.0, 1.0))
+    assert loss(logits, LABELS).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_everything_at_once_is_what_it_is_one_after_the_other() -> None:
+    """Adjusted, smoothed, focal, balanced; then weighed by head; then both labels; then the hardest: in float64."""
+    settings: dict[str, Any] = {
+        "label_smoothing": 0.1,
+        "logit_adjustment": 0.5,
+        "class_balance": 0.9,
+        "focal_gamma": 1.5,
+    }
+    partners = LABELS.flip(0)
+    total = torch.zeros(NUM_IMAGES, dtype=torch.float64)
+    for column, (head, weight) in enumerate(zip(HEADS, (0.5, 0.25, 0.25), strict=True)):
+        counts = np.bincount(TRAINING[head.name])
+        weights = 0.1 / (1 - 0.9**counts)
+        weights *= counts.sum() / (weights * counts).sum()
+        logs = (make_logits()[head.name].double() + 0.5 * torch.from_numpy(np.log(counts / counts.sum()))).log_softmax(
+            1
+        )
+        for share, labels in ((0.7, LABELS[:, column]), (0.3, partners[:, column])):
+            right = logs[range(NUM_IMAGES), labels]
+            smooth = -0.9 * right - 0.1 * logs.mean(dim=1)
+            total += share * weight * torch.from_numpy(weights)[labels] * (1 - right.exp()) ** 1.5 * smooth
+    loss = make_loss(**settings, hard_share=0.5)(make_logits(), LABELS, partners, 0.7)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(total.sort().values[-3:].mean().item(), rel=1e-4)
+
+
 def test_the_grapheme_head_is_added_by_its_weight() -> None:
     logits = make_logits(graphemes=True)
     extra = functional.cross_entropy(logits["grapheme"], LABELS[:, 3])
@@ -150,3 +210,17 @@ def test_arcface_turns_the_right_class_away_by_the_margin() -> None:
     logits["grapheme"] = (ARCFACE_SCALE * cosines).float()
     loss = make_loss(graphemes="arcface", arcface_margin=0.3)(logits, LABELS)
     assert loss.item() == pytest.approx((make_loss()(make_logits(), LABELS) + extra).item(), rel=1e-4)
+
+
+def test_arcface_goes_on_falling_where_the_angle_would_pass_a_half_turn_and_its_slope_stays_finite() -> None:
+    angles = torch.linspace(0, math.pi, 501, dtype=torch.float64)
+    logits = (ARCFACE_SCALE * torch.cos(angles)).float()[:, None].repeat(1, 2).requires_grad_()
+    moved = add_margin(logits, torch.zeros(501, dtype=torch.int64), 0.3)
+    beyond = torch.cos(angles) - 0.3 * math.sin(0.3)
+    expected = ARCFACE_SCALE * torch.where(angles + 0.3 < math.pi, torch.cos(angles + 0.3), beyond)
+    torch.testing.assert_close(moved[:, 0].double(), expected, atol=0.02, rtol=0)  # 0.001 radians: cosines end before 1
+    assert (moved[1:, 0] < moved[:-1, 0]).all()
+    assert torch.equal(moved[:, 1], logits[:, 1])
+    moved.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()

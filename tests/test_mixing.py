@@ -26,7 +26,7 @@ def mix(kind: str, seed: int, alpha: float = 1.0, size: int = 32) -> MixedBatch:
 @pytest.mark.parametrize("kind", ["cutmix", "fmix"])
 @pytest.mark.parametrize("seed", range(20))
 def test_the_share_of_each_image_in_the_pixels_is_the_share_of_its_label(kind: str, seed: int) -> None:
-    images, labels = make_batch()
+    _, labels = make_batch()
     mixed = mix(kind, seed)
     assert torch.equal(mixed.labels, labels)
     for image, own, partner in zip(mixed.images, labels[:, 0], mixed.partners[:, 0], strict=True):
@@ -36,6 +36,21 @@ def test_the_share_of_each_image_in_the_pixels_is_the_share_of_its_label(kind: s
         assert kept.float().mean().item() == pytest.approx(mixed.share)
     assert torch.equal(mixed.partners[:, 1], mixed.partners[:, 0] + 100)
     assert torch.equal(mixed.partners[:, 2], mixed.partners[:, 0] + 200)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(10))
+def test_every_pixel_comes_from_its_own_place_in_the_two_images(kind: str, seed: int) -> None:
+    images = torch.randint(0, 256, (5, 1, 15, 22), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    mixed = mix_batch(images, torch.arange(5)[:, None], MixConfig(**{kind: 1.0, f"{kind}_alpha": 1.0}), [seed])  # type: ignore[arg-type]
+    others = images[mixed.partners[:, 0]]
+    if kind == "mixup":
+        expected = mixed.share * images.double() + (1 - mixed.share) * others.double()
+        assert (mixed.images.double() - expected).abs().max() < 0.5001
+    else:
+        kept = (mixed.images == images).all(dim=0)  # one mask for all, up to pixels that two images share by chance
+        assert torch.equal(mixed.images, torch.where(kept, images, others))
+        assert kept.double().mean().item() == pytest.approx(mixed.share)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -66,27 +81,30 @@ def test_the_same_seed_mixes_alike_and_another_otherwise(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_small_alpha_mixes_little_and_a_large_one_by_halves(kind: str) -> None:
-    for alpha, expected in ((0.05, 0.45), (50.0, 0.1)):
-        shares = [abs(mix(kind, seed, alpha).share - 0.5) for seed in range(60)]
-        assert np.mean(shares) > 0.3 if expected == 0.45 else np.mean(shares) < 0.3
+    small, large = (np.mean([abs(mix(kind, seed, alpha).share - 0.5) for seed in range(60)]) for alpha in (0.05, 50.0))
+    assert large < 0.3 < small
 
 
 def test_each_kind_comes_with_its_probability_and_none_with_the_rest() -> None:
     images = torch.zeros(2, 1, 16, 16, dtype=torch.uint8)
     images[1] = 200
     labels = torch.tensor([[0, 0, 0], [1, 1, 1]])
-    config = MixConfig(cutmix=0.25, mixup=0.25, fmix=0.25, mixup_alpha=50.0, cutmix_alpha=5, fmix_alpha=5)
-    found = {"none": 0, "mixup": 0, "pasted": 0}
-    for seed in range(400):
+    config = MixConfig(cutmix=0.1, mixup=0.2, fmix=0.4, mixup_alpha=50.0, cutmix_alpha=5, fmix_alpha=5)
+    found = dict.fromkeys(("none", *KINDS), 0)
+    for seed in range(600):
         mixed = mix_batch(images, labels, config, [seed])
-        if mixed.share == 1.0 and torch.equal(mixed.images, images):
+        rows, columns = np.nonzero(mixed.images[0, 0].numpy())
+        if mixed.share == 1.0:
+            assert torch.equal(mixed.images, images)
             found["none"] += 1
-        elif set(mixed.images.unique().tolist()) <= {0, 200}:
-            found["pasted"] += 1
-        else:
+        elif not set(mixed.images.unique().tolist()) <= {0, 200}:
             found["mixup"] += 1
-    assert found["none"] / 400 == pytest.approx(0.25, abs=0.07)
-    assert found["mixup"] / 400 == pytest.approx(0.25, abs=0.07)
+        elif len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1):
+            found["cutmix"] += 1
+        else:
+            found["fmix"] += 1
+    shares = {kind: number / 600 for kind, number in found.items()}
+    assert shares == pytest.approx({"none": 0.3, "cutmix": 0.1, "mixup": 0.2, "fmix": 0.4}, abs=0.06)
 
 
 def test_a_batch_of_one_image_stays_as_it_is() -> None:

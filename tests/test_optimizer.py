@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from okkhor.config import OptimizerConfig
@@ -16,7 +17,7 @@ def tiny_network() -> nn.Sequential:
     )
 
 
-def rates_of(config: OptimizerConfig, num_steps: int) -> list[float]:
+def rates_of(config: OptimizerConfig, num_steps: int) -> NDArray[np.float64]:
     optimizer = make_optimizer(tiny_network(), config)
     schedule = make_schedule(optimizer, config, num_steps)
     rates = []
@@ -24,7 +25,7 @@ def rates_of(config: OptimizerConfig, num_steps: int) -> list[float]:
         rates.append(float(schedule.get_last_lr()[0]))
         optimizer.step()
         schedule.step()
-    return rates
+    return np.array(rates)
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd", "muon"])
@@ -64,7 +65,7 @@ def test_muon_makes_the_step_of_a_kernel_orthogonal_and_leaves_the_linear_layer_
     torch.manual_seed(0)
     network = tiny_network()
     optimizer = make_optimizer(network, OptimizerConfig(name="muon", learning_rate=1.0, weight_decay=0))
-    kernel, linear = network[3].weight, network[5].weight
+    kernel, linear = dict(network.named_parameters())["3.weight"], dict(network.named_parameters())["5.weight"]
     before, plain = kernel.detach().clone(), linear.detach().clone()
     network(torch.randn(8, 1, 6, 6)).square().sum().backward()
     optimizer.step()
@@ -94,7 +95,7 @@ def test_without_warmup_the_cosine_is_torchs() -> None:
     reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=40, eta_min=1e-4)
     expected = []
     for _ in range(40):
-        expected.append(reference.get_last_lr()[0])
+        expected.append(float(reference.get_last_lr()[0]))
         optimizer.step()
         reference.step()
     rates = rates_of(OptimizerConfig(learning_rate=1.0, warmup=0, schedule="cosine"), 40)
@@ -106,7 +107,7 @@ def test_warm_restarts_are_torchs_and_rise_in_the_first_cycle_alone() -> None:
     reference = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=20, eta_min=1e-4)
     expected = []
     for _ in range(60):
-        expected.append(reference.get_last_lr()[0])
+        expected.append(float(reference.get_last_lr()[0]))
         optimizer.step()
         reference.step()
     plain = OptimizerConfig(learning_rate=1.0, warmup=0, schedule="restarts", cycles=3)

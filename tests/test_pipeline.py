@@ -9,10 +9,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from okkhor.config import ModelConfig
+from okkhor.models.network import create_network
+from okkhor.models.weights import load_weights
 from okkhor.schema import HEADS
+from okkhor.training.loop import infer
+from okkhor.training.precision import Precision
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -189,14 +196,23 @@ def test_a_run_killed_at_any_moment_ends_with_the_weights_of_an_unbroken_one(tra
 
 
 def test_two_processes_predict_each_held_out_image_once_and_score_as_one_does(trained: Project) -> None:
-    output = trained.run("fold=4", "config=smoke", "run=two", "launch.processes=2", "train.epochs=1").stdout
+    settings = ("config=smoke", "train.epochs=1", "train.precision=float32")
+    output = trained.run("fold=4", *settings, "run=two", "launch.processes=2").stdout
     assert output.count("out of fold, fold4") == 1
     folds = trained.read("folds/smoke.csv").set_index("image_id")["fold"]
     table = pd.read_parquet(trained.folder / "runs/two/fold4/oof.parquet")
     assert sorted(table["image_id"]) == sorted(folds.index[folds == 4])
-    train = trained.read("input/smoke/train.csv").set_index("image_id")
-    for head in HEADS:  # the weights on the disk, read by one process, say the same
-        assert (table[head.name].to_numpy() == train.loc[table["image_id"], head.name].to_numpy()).all()
+    train = trained.read("input/smoke/train.csv")
+    for head in HEADS:
+        labels = train.set_index("image_id").loc[table["image_id"], head.name]
+        assert table[head.name].tolist() == labels.tolist()
+    network = create_network(ModelConfig(backbone="resnet10t"), image_size=32)
+    load_weights(network, trained.folder / "runs/two/fold4/model.safetensors")
+    (cache,) = (trained.folder / "runs/.cache").glob("smoke-*/images.npy")
+    images = torch.from_numpy(np.load(cache)[pd.Index(train["image_id"]).get_indexer(table["image_id"])]).unsqueeze(1)
+    (alone,) = infer(network, [images], Precision(torch.device("cpu"), torch.float32))
+    for head in HEADS:
+        np.testing.assert_allclose(np.stack(table[f"{head.name}_prob"]), alone[head.name], atol=1e-4)
 
 
 def test_a_run_starts_from_the_weights_of_another(trained: Project) -> None:

@@ -114,7 +114,7 @@ def _find_loss_problems(config: Config) -> Iterator[str]:
     if model.graphemes != "none" and not loss.grapheme_weight:
         yield f"model.graphemes={model.graphemes} with loss.grapheme_weight=0: that head would not learn."
     if model.consonant == "parts" and loss.focal_gamma:
-        yield "loss.focal_gamma: not defined for model.consonant=parts, which are four yes-no questions. Use one of them."
+        yield "loss.focal_gamma: not defined for the four yes-no questions of model.consonant=parts. Use one."
 
 
 def _find_training_problems(config: Config) -> Iterator[str]:

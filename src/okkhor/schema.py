@@ -28,6 +28,9 @@ HEADS = (
 )
 HEAD_NAMES = tuple(head.name for head in HEADS)
 
+GRAPHEME = "grapheme"
+"""The name of the optional fourth head, over whole graphemes: label triples that occur together."""
+
 SUBMISSION_ORDER = ("consonant_diacritic", "grapheme_root", "vowel_diacritic")
 """The order of an image's three rows in Kaggle's test.csv."""
 

@@ -7,6 +7,7 @@
 import difflib
 import errno
 import importlib
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     except KeyboardInterrupt:
         again = [argument for argument in arguments if argument.partition("=")[0] != "overwrite"]
-        print(f"\nInterrupted. To go on: {shlex.join(['./run.sh', *again])}", file=sys.stderr)
+        if "LOCAL_RANK" not in os.environ:  # else the launcher says it, once
+            print(f"\nInterrupted. To go on: {shlex.join(['./run.sh', *again])}", file=sys.stderr)
         return 130
     return 0
 

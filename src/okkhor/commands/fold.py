@@ -33,7 +33,7 @@ from okkhor.models.network import ThreeHeadNetwork, create_network, place_networ
 from okkhor.models.weights import initialise_from, save_weights
 from okkhor.predictions import Predictions, read_predictions, write_predictions
 from okkhor.runs import fold_folder, is_begun, is_finished
-from okkhor.schema import HEAD_NAMES
+from okkhor.schema import GRAPHEME, HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.metric import competition_score
 from okkhor.settings import load_stored
@@ -69,7 +69,7 @@ def select_training_set(config: Config, prepared: Prepared, fold: int) -> Traini
     rows = rows[usable[rows]]
     labels = {name: table[name].to_numpy()[rows] for name in HEAD_NAMES}
     if config.model.graphemes != "none":
-        labels["grapheme"] = classes.reshape(-1)[rows]
+        labels[GRAPHEME] = classes.reshape(-1)[rows]
     return TrainingSet(rows, labels, graphemes)
 
 

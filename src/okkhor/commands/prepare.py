@@ -9,6 +9,7 @@ from pathlib import Path
 from okkhor.config import Config
 from okkhor.data.cache import build_cache
 from okkhor.data.competition import TestSet, TrainSet, read_test_set, read_train_set
+from okkhor.data.corrections import apply_corrections
 from okkhor.data.folds import Audit, Folds, audit_folds, load_folds
 from okkhor.rendering import write_sample
 from okkhor.schema import HEADS
@@ -40,6 +41,7 @@ def prepare(config: Config) -> Prepared:
             print(f"Rendering a sample data set into {root}, once.")
         write_sample(config.sample)
     train, test = read_train_set(root), read_test_set(root)
+    apply_corrections(train.table, config.data)  # what is wrong with these lists is told now
     folds = load_folds(train.table, root, config.folds)
     print_findings(root, train, test, folds, audit_folds(train.table, folds))
     return Prepared(train, test, folds, build_cache(train, config.data))

@@ -87,7 +87,7 @@ def print_once(group: Group) -> Iterator[None]:
     if group.is_main:
         yield
         return
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
 
 

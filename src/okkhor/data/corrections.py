@@ -19,9 +19,14 @@ def apply_corrections(table: pd.DataFrame, data: DataConfig) -> tuple[pd.DataFra
     noise, and a score without the hard images would flatter. Raises InputError for an id that train.csv lacks.
     """
     usable = np.ones(len(table), bool)
+    for key, given in (("data.blacklist", data.blacklist), ("data.label_fixes", data.label_fixes)):
+        if given and not Path(given).is_file():
+            raise InputError(f"{key}={given}: there is no such file.")
     if data.blacklist:
         listed = read_csv(Path(data.blacklist), ("image_id",))
         usable[_find_rows(listed, table, Path(data.blacklist))] = False
+        if not usable.any():
+            raise InputError(f"{data.blacklist}: lists all images of train.csv. Leave some to train on.")
     if data.label_fixes:
         path = Path(data.label_fixes)
         fixes = read_csv(path, TRAIN_COLUMNS, integers=HEAD_NAMES)

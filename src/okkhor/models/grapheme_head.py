@@ -5,9 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from okkhor.schema import HEADS
-
-GRAPHEME = "grapheme"  # the name of the head beside HEADS; train.csv's column
+from okkhor.schema import GRAPHEME, HEADS
 
 
 def check_graphemes(graphemes: Tensor) -> None:

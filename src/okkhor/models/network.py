@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from okkhor.config import ModelConfig
 from okkhor.errors import ConfigError
 from okkhor.models.backbone import create_backbone
-from okkhor.models.grapheme_head import GRAPHEME, check_graphemes, mix_in_graphemes
+from okkhor.models.grapheme_head import check_graphemes, mix_in_graphemes
 from okkhor.models.heads import ClassificationHead, ConsonantPartsLinear, CosineLinear
 from okkhor.models.small_maps import multiply_small_maps
 from okkhor.models.weights import GRAPHEME_LABELS
-from okkhor.schema import HEAD_NAMES, HEADS
+from okkhor.schema import GRAPHEME, HEAD_NAMES, HEADS
 
 # Of the competition's train images, cropped to the ink, ink bright on 0, at 128 x 128, divided by 255; from a public
 # kernel. Batch norm makes the network forgiving: it is only to start near mean 0 and variance 1.

@@ -10,7 +10,7 @@ from okkhor.training.precision import Precision
 
 
 def make_epoch_average(network: nn.Module) -> AveragedModel:
-    """Stochastic weight averaging: Izmailov et al. 2018, arXiv:1803.05407. update_parameters adds the weights so far."""
+    """Stochastic weight averaging: Izmailov et al. 2018, arXiv:1803.05407. update_parameters adds the next."""
     return AveragedModel(network)
 
 

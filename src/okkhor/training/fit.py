@@ -36,7 +36,7 @@ Save = Callable[[torch.nn.Module, Predictions, str], None]
 def fit(
     trainer: Trainer, loader: DataLoader[Batch], order: Order, validate: Validate, save: Save, folder: Path
 ) -> Progress:
-    """Train to the end, from folder/state.pt where it is there: to the last epoch, or as long as time and patience last.
+    """Train to the last epoch, or as long as time and patience last; from folder/state.pt where it is there.
 
     Writes state.pt and log.jsonl after each epoch, state.pt also every `save_minutes`. Killed at any moment, the same
     call ends with the same weights. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, with all saved.

@@ -9,7 +9,7 @@ from types import FrameType
 class StopRequest:
     """`requested` becomes true at the first signal; a second one stops the process at once.
 
-    patient: it does not. A process among several gets Ctrl-C twice, from the terminal and from the one that launched it.
+    patient: it does not. One of several processes gets Ctrl-C twice: from the terminal and from the launcher.
     """
 
     def __init__(self, patient: bool = False) -> None:

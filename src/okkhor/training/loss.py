@@ -9,10 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from okkhor.config import ARCFACE_SCALE, LossConfig
-from okkhor.schema import CONSONANT_PARTS, HEADS
+from okkhor.schema import CONSONANT_PARTS, GRAPHEME, HEADS
 
 CONSONANT = "consonant_diacritic"
-GRAPHEME = "grapheme"
 PART_CLASSES = [1, 2, 4, 5]
 """The consonant classes of one part each, in the order of the parts: their logits are the logits of the parts."""
 
@@ -84,7 +83,8 @@ class ThreeHeadLoss:
         loss = functional.cross_entropy(scores, labels, reduction="none", label_smoothing=smoothing)
         if self.config.focal_gamma:  # Lin et al. 2017, arXiv:1708.02002
             probability = scores.softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
-            loss = (1 - probability) ** self.config.focal_gamma * loss
+            missing = (1 - probability).clamp(min=1e-6)  # at 0 the slope of a power below 1 is infinite
+            loss = missing**self.config.focal_gamma * loss
         return self.class_weights[name][labels] * loss
 
     def of_parts(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """The optimizers, chosen by name."""
 
+from typing import Any
+
 import torch
 from timm.optim import Muon
 from torch import nn
@@ -18,16 +20,12 @@ def make_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.O
     parameters = list(network.parameters())
     matrices, vectors = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
     if config.name == "muon":
-        return Muon(
-            [
-                {"params": [p for p in matrices if p.ndim == 4]},
-                {"params": [p for p in matrices if p.ndim != 4], "use_fallback": True},
-                {"params": vectors, "use_fallback": True, "weight_decay": 0.0},
-            ],
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            nesterov=True,
-        )
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in matrices if p.ndim == 4]},
+            {"params": [p for p in matrices if p.ndim != 4], "use_fallback": True},
+            {"params": vectors, "use_fallback": True, "weight_decay": 0.0},
+        ]
+        return Muon(groups, lr=config.learning_rate, weight_decay=config.weight_decay, nesterov=True)
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},

@@ -26,7 +26,7 @@ class Precision:
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto`: CUDA where there is one, each process its own, else the CPU. Raises ConfigError for a device that is not there."""
+    """`auto`: CUDA where there is one, each process its own, else the CPU. Raises ConfigError for a missing one."""
     if name == "auto":
         return torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
     try:
