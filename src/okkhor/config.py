@@ -93,13 +93,13 @@ class LossConfig:
     """What training minimises: a loss for each head, weighted."""
 
     head_weights: tuple[float, ...] = (2.0, 1.0, 1.0)  # of root, vowel, consonant; as the score weights them
-    label_smoothing: float = 0.0  # share of the label spread over the other classes
+    label_smoothing: float = 0.0  # share of the label spread evenly over all classes
     logit_adjustment: float = 0.0  # 1: all classes count alike, as in macro recall; arXiv:2007.07314
     class_balance: float = 0.0  # beta of the effective number of images, near 1; 0: none; arXiv:1901.05555
     focal_gamma: float = 0.0  # how much less an image counts that is learnt already; 0: none; arXiv:1708.02002
-    hard_share: float = 1.0  # of a batch, the images with the highest loss that count; arXiv:1604.03540
+    hard_share: float = 1.0  # of each part of a batch, the images with the highest loss that count; arXiv:1604.03540
     hard_from_epoch: int = 0  # before it all images count; the first epoch is 0
-    grapheme_weight: float = 1.0  # of the grapheme head's loss, beside head_weights
+    grapheme_weight: float = 1.0  # of the grapheme head's loss; 1: as much as the three heads together
     arcface_margin: float = 0.3  # radians that the right grapheme's angle is made larger by; arXiv:1801.07698
 
 

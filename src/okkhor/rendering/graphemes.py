@@ -20,7 +20,7 @@ ZERO_WIDTH_JOINER = "\u200d"  # keeps র before ya-phala a full letter: without
 RA, YA, CHANDRABINDU = "\u09b0", "\u09af", "\u0981"
 REPH, YA_PHALA, RA_PHALA = RA + HASANTA, HASANTA + YA, HASANTA + RA
 
-CONSONANT_PARTS = (
+CONSONANT_TEXTS = (
     ("", "", ""),
     ("", "", CHANDRABINDU),
     (REPH, "", ""),
@@ -68,7 +68,7 @@ def compose(labels: Sequence[int]) -> str:
     """The text that the label grammar gives to (root, vowel, consonant)."""
     roots, vowels, _ = read_components()
     root, vowel, consonant = labels
-    before, behind, end = CONSONANT_PARTS[consonant]
+    before, behind, end = CONSONANT_TEXTS[consonant]
     joiner = ZERO_WIDTH_JOINER if roots[root] == RA and behind.startswith(YA_PHALA) else ""
     return before + roots[root] + joiner + behind + vowels[vowel] + end
 
@@ -76,7 +76,7 @@ def compose(labels: Sequence[int]) -> str:
 def decompose(text: str) -> tuple[int, int, int] | None:
     """(root, vowel, consonant) of a text, or None where the grammar knows no labels for it."""
     roots, vowels, _ = read_components()
-    for consonant, (before, behind, end) in enumerate(CONSONANT_PARTS):
+    for consonant, (before, behind, end) in enumerate(CONSONANT_TEXTS):
         middle = text.removeprefix(before).removesuffix(end)
         vowel = next((label for label, sign in enumerate(vowels) if sign and middle.endswith(sign)), 0)
         root = middle.removesuffix(vowels[vowel]).removesuffix(behind).removesuffix(ZERO_WIDTH_JOINER)
