@@ -22,8 +22,9 @@ from okkhor.training.averaging import make_epoch_average, measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.fit import fit
 from okkhor.training.interrupt import stop_on_signals
-from okkhor.training.loop import Batch, Trainer, infer, resize, train_epoch
+from okkhor.training.loop import Batch, Trainer, infer, resize, split, train_epoch
 from okkhor.training.loss import ThreeHeadLoss
+from okkhor.training.mixing import MixedBatch
 from okkhor.training.optimizer import make_optimizer
 from okkhor.training.precision import Precision, choose_device, choose_precision
 from okkhor.training.recipe import Recipe
@@ -231,6 +232,41 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole() -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
+def test_a_batch_that_does_not_divide_is_weighted_by_its_images() -> None:
+    images, labels = torch.zeros(9, 1, 8, 8, dtype=torch.uint8), torch.arange(27).reshape(9, 3)
+    parts = split(MixedBatch(images, labels, labels, 1.0), 4)
+    assert [len(part.images) for part in parts] == [3, 2, 2, 2]
+    assert torch.equal(torch.cat([part.labels for part in parts]), labels)
+    assert [len(part.images) for part in split(MixedBatch(images, labels, labels, 1.0), 8)] == [3, 2, 2, 2]
+
+
+def test_a_gradient_that_is_not_finite_stops_training_before_the_step() -> None:
+    trainer = make_trainer()
+    weight = next(trainer.network.parameters())
+    weight.register_hook(lambda gradient: gradient * float("nan"))
+    before = weight.detach().clone()
+    with pytest.raises(InputError, match="The length of the gradient is nan at step 0"):
+        next(train_epoch(trainer, TinyBatches()))
+    assert torch.equal(weight, before)
+
+
+def test_a_state_that_was_saved_with_other_images_is_refused(tmp_path: Path) -> None:
+    trainer = make_trainer()
+    save_state(tmp_path / "state.pt", Progress(batch=3, num_batches=9), trainer.parts())
+    with pytest.raises(InputError, match="an epoch had 9 batches, now it has 4"):
+        run(trainer, tmp_path)
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored() -> None:
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.requested
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+
+
 def test_no_gradient_is_longer_than_the_clipping_norm(monkeypatch: pytest.MonkeyPatch) -> None:
     config = OptimizerConfig(name="sgd", momentum=0, clip_norm=1e-3, weight_decay=0, learning_rate=2500)
     trainer = make_trainer(optimizer=config)
@@ -313,14 +349,14 @@ def test_a_damaged_state_is_refused_with_the_remedy(tmp_path: Path) -> None:
     save_state(path, Progress(), {"network": trainer.network})
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(InputError, match=r"state\.pt: can't go on from this file .* overwrite=true"):
-        load_state(path, {"network": trainer.network}, CPU)
+        load_state(path, {"network": trainer.network})
 
 
 def test_a_state_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     torch.save({"progress": Path}, path)
     with pytest.raises(InputError, match="can't go on"):
-        load_state(path, {}, CPU)
+        load_state(path, {})
 
 
 def test_the_second_signal_stops_at_once() -> None:

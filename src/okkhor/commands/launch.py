@@ -4,10 +4,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from signal import SIG_IGN, getsignal
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from okkhor.training.interrupt import SIGNALS
 
 TIME_TO_SAVE = 60  # seconds that processes have after Ctrl-C
 
@@ -29,7 +32,7 @@ def launch(command: str, arguments: Sequence[str], processes: int) -> None:
         rdzv_endpoint="localhost:0",  # any free port
         max_restarts=0,
         monitor_interval=0.1,
-        signals_to_handle="SIGTERM,SIGINT,SIGHUP",
+        signals_to_handle=",".join(number.name for number in SIGNALS if getsignal(number) is not SIG_IGN),
         shutdown_timeout=TIME_TO_SAVE,
     )
     try:

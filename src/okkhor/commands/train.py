@@ -54,11 +54,15 @@ def train_folds(config: Config, folds: Sequence[int]) -> None:
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
     with join_group(choose_device(config.train.device)) as group, print_once(group):
+        if config.train.batch_size % (config.train.accumulate * group.size):
+            parts = f"{group.size} processes with train.accumulate={config.train.accumulate}"
+            raise ConfigError(f"train.batch_size={config.train.batch_size} does not divide among {parts}.")
         prepared = prepare(config)
         if config.overwrite and group.is_main:  # all at once: the same command without overwrite goes on from here
             for fold in folds:
                 with hold(fold_folder(config.run, fold)):
                     clear(fold_folder(config.run, fold))
+        group.agree(0)  # the others wait until all is cleared
         for fold in folds:
             run_fold(config, prepared, fold, group)
 

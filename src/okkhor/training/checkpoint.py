@@ -19,6 +19,7 @@ class Progress:
     loss_sum: float = 0.0  # of those batches
     seconds: float = 0.0  # spent on those batches
     all_seconds: float = 0.0  # spent on all batches so far
+    num_batches: int = 0  # of an epoch
     ended: str = ""  # why training ended before its last epoch
     best_score: float = -1.0
     best_epoch: int = -1
@@ -40,14 +41,16 @@ def save_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
         torch.save({"progress": asdict(progress), **states}, file)
 
 
-def load_state(path: Path, parts: dict[str, Any], device: torch.device) -> Progress:
+def load_state(path: Path, parts: dict[str, Any]) -> Progress:
     """Fill the parts in place. Raises InputError for a damaged or unfitting file."""
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         for name, part in parts.items():
             if state[name]:  # a scaler that does nothing has no state
                 part.load_state_dict(state[name])
         return Progress(**state["progress"])
+    except (MemoryError, torch.OutOfMemoryError, PermissionError):
+        raise  # not the file's fault: it is worth keeping
     except Exception as error:  # torch.load raises a dozen kinds for a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise InputError(

@@ -37,9 +37,9 @@ class Group:
         """Every process's value, in the order of the ranks."""
         if self.size == 1:
             return [value]
-        values: list[T | None] = [None] * self.size
+        values: list[T] = [value] * self.size
         distributed.all_gather_object(values, value)
-        return [value for value in values if value is not None]
+        return values
 
     def agree(self, value: T) -> T:
         """The main process's value; who comes first waits."""
@@ -74,6 +74,8 @@ def join_group(device: torch.device) -> Iterator[Group]:
     if not was_launched():
         yield Group()
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # else the collectives of all processes would meet on the first GPU
     # the others wait while the main process predicts the test images
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=9))
     try:

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from okkhor.errors import InputError
 from okkhor.files import replacing
 from okkhor.predictions import Predictions
 from okkhor.training.averaging import measure_batch_norm
@@ -41,24 +42,41 @@ def fit(
     Writes state.pt and log.jsonl after each epoch, state.pt also every `save_minutes`. Killed at any moment, the same
     call ends with the same weights. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, with all saved.
     """
-    state, progress = folder / "state.pt", Progress()
-    if state.exists():
-        progress = load_state(state, trainer.parts(), trainer.precision.device)
-        print(f"Going on from {state}: epoch {progress.epoch + 1}, batch {progress.batch + 1}.")
+    state = folder / "state.pt"
+    progress = _find_progress(trainer, order, state)
     with stop_on_signals(patient=trainer.group.size > 1) as stop:
         while progress.epoch < trainer.recipe.train.epochs and not progress.ended:
             interrupted = _run_epoch(trainer, loader, order, progress, state, stop)
             ended = progress.batch == len(order) or bool(progress.ended)
             if ended:
+                started = time.monotonic()
                 _end_epoch(trainer, loader, order, progress, validate, save, folder / "log.jsonl")
+                progress.all_seconds += time.monotonic() - started
             if trainer.group.is_main:
                 save_state(state, progress, trainer.parts())
             if ended:  # printed when all is saved: whoever reads the output may be gone
                 print("  ".join(f"{name} {value:.4g}" for name, value in progress.history[-1].items()), flush=True)
             if interrupted or trainer.group.add([stop.requested], trainer.precision.device)[0]:
                 raise KeyboardInterrupt
-    if progress.ended:
+    if progress.epoch < trainer.recipe.train.epochs:
         print(f"Training ended before its last epoch: {progress.ended}.")
+    return progress
+
+
+def _find_progress(trainer: Trainer, order: Order, state: Path) -> Progress:
+    """Where to go on, or the beginning. Raises InputError where the state does not fit the data, or each other's."""
+    progress = Progress(num_batches=len(order))
+    if state.exists():
+        progress = load_state(state, trainer.parts())
+        if progress.num_batches != len(order):
+            raise InputError(
+                f"{state}: an epoch had {progress.num_batches} batches, now it has {len(order)}: the training images "
+                "have changed. Set run=<name>, or overwrite=true."
+            )
+        if progress.epoch < trainer.recipe.train.epochs:
+            print(f"Going on from {state}: epoch {progress.epoch + 1}, batch {progress.batch + 1}.")
+    if len(set(trainer.group.gather((progress.epoch, progress.batch)))) > 1:
+        raise InputError(f"{state}: not every process finds the same. All machines need one shared runs/ folder.")
     return progress
 
 
@@ -132,7 +150,8 @@ def _end_epoch(
 
 def _choose_network(trainer: Trainer, loader: DataLoader[Batch], order: Order, progress: Progress) -> torch.nn.Module:
     """The network to validate: in the last epochs the mean over their ends, where that is asked for."""
-    if trainer.average is None or progress.ended or not trainer.recipe.averages_after(progress.epoch):
+    is_whole = progress.batch == len(order)
+    if trainer.average is None or not is_whole or not trainer.recipe.averages_after(progress.epoch):
         return trainer.best_network
     trainer.average.update_parameters(trainer.network)
     order.epoch, order.first_batch = progress.epoch, 0

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class StopRequest:
     """`requested` becomes true at the first signal; a second one stops the process at once.
@@ -25,7 +27,8 @@ class StopRequest:
 @contextmanager
 def stop_on_signals(patient: bool = False) -> Iterator[StopRequest]:
     request = StopRequest(patient)
-    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+    previous = {number: signal.signal(number, request) for number in heard}
     try:
         yield request
     finally:

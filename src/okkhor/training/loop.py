@@ -95,25 +95,22 @@ def train_epoch(trainer: Trainer, batches: Iterable[Batch], epoch: int = 0, firs
 
 def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: int) -> float:
     """One step of the optimizer, after one backward pass for each part of the batch. Returns the mean loss."""
-    num_parts = trainer.recipe.train.accumulate
+    parts = split(batch, trainer.recipe.train.accumulate)
     value = 0.0
-    for number, part in enumerate(split(batch, num_parts)):
-        with when_to_average(network, is_last=number == num_parts - 1):
+    for number, part in enumerate(parts, 1):
+        with when_to_average(network, is_last=number == len(parts)):
             with trainer.precision.autocast():
                 logits = network(part.images)
-            loss = trainer.loss(logits, part.labels, part.partners, part.share, epoch) / num_parts
+            loss = trainer.loss(logits, part.labels, part.partners, part.share, epoch)
+            loss = loss * (len(part.images) / len(batch.images))
             value += loss.item()
             trainer.scaler.scale(loss).backward()
     value = trainer.group.add([value], trainer.precision.device)[0] / trainer.group.size
-    if not math.isfinite(value):
-        trainer.optimizer.zero_grad(set_to_none=True)
-        raise InputError(
-            f"The loss is {value} at step {trainer.schedule.last_epoch}: training stopped before it. "
-            "Try a lower optimizer.learning_rate, or train.precision=float32."
-        )
-    if trainer.recipe.optimizer.clip_norm:
-        trainer.scaler.unscale_(trainer.optimizer)
-        nn.utils.clip_grad_norm_(trainer.network.parameters(), trainer.recipe.optimizer.clip_norm)
+    check_finite(trainer, "loss", value)
+    trainer.scaler.unscale_(trainer.optimizer)
+    norm = nn.utils.clip_grad_norm_(trainer.network.parameters(), trainer.recipe.optimizer.clip_norm or math.inf)
+    if not trainer.scaler.is_enabled():  # which skips such a step itself, and lowers its scale
+        check_finite(trainer, "length of the gradient", norm.item())
     trainer.scaler.step(trainer.optimizer)
     trainer.scaler.update()
     trainer.optimizer.zero_grad(set_to_none=True)
@@ -123,11 +120,22 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: i
     return value
 
 
-def split(batch: MixedBatch, num_parts: int) -> Iterator[MixedBatch]:
-    """Equal parts of a batch, for accumulation."""
+def check_finite(trainer: Trainer, name: str, value: float) -> None:
+    """Raises InputError before the step for a value that would spoil the weights."""
+    if not math.isfinite(value):
+        trainer.optimizer.zero_grad(set_to_none=True)
+        raise InputError(
+            f"The {name} is {value} at step {trainer.schedule.last_epoch}: training stopped before it. "
+            "Try a lower optimizer.learning_rate, or train.precision=float32."
+        )
+
+
+def split(batch: MixedBatch, num_parts: int) -> list[MixedBatch]:
+    """Parts of a batch, for accumulation: fewer where two images each, which batch norm needs, do not make so many."""
+    num_parts = max(1, min(num_parts, len(batch.images) // 2))
     tensors = (batch.images, batch.labels, batch.partners)
-    for images, labels, partners in zip(*(tensor.chunk(num_parts) for tensor in tensors), strict=True):
-        yield MixedBatch(images, labels, partners, batch.share)
+    parts = zip(*(tensor.tensor_split(num_parts) for tensor in tensors), strict=True)
+    return [MixedBatch(images, labels, partners, batch.share) for images, labels, partners in parts]
 
 
 def when_to_average(network: nn.Module, is_last: bool) -> AbstractContextManager[None]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from okkhor.errors import ConfigError
-from okkhor.training.distributed import local_rank
+from okkhor.training.distributed import local_rank, was_launched
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -27,10 +27,11 @@ class Precision:
 
 def choose_device(name: str) -> torch.device:
     """`auto`: CUDA where there is one, each process its own, else the CPU. Raises ConfigError for a missing one."""
-    if name == "auto":
-        return torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
+    if was_launched() and name.startswith("cuda:"):
+        raise ConfigError(f"train.device={name}: each of several processes has a GPU of its own. Set cuda, or auto.")
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
     try:
-        device = torch.device(name)
+        device = torch.device("cuda", local_rank()) if chosen == "cuda" else torch.device(chosen)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
