@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from okkhor.config import DataConfig
@@ -31,6 +32,20 @@ NUM_TRAIN, NUM_TEST = 24, 4  # images, in two shards each
 
 ROWS, COLUMNS = 2, 4  # of the cells that show an image's number in binary
 DARK, PAPER = 20, 250  # gray values
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed_on_one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+def random_images(number: int = 2, size: int = 64, seed: int = 0) -> torch.Tensor:
+    """(number, 1, size, size) uint8."""
+    return torch.randint(0, 256, (number, 1, size, size), dtype=torch.uint8, generator=torch.manual_seed(seed))
 
 
 def paint_number(number: int) -> NDArray[np.uint8]:

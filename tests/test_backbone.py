@@ -1,6 +1,5 @@
 """Backbones that can't be had, and pretrained weights from a file."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,6 @@ from okkhor.models.network import create_network
 from okkhor.models.weights import save_weights
 
 SMALL = ModelConfig(backbone="resnet10t")
-
-
-@pytest.fixture(autouse=True)
-def _fixed_seed_on_one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 def save(tensors: dict[str, Tensor], path: Path) -> str:

@@ -1,32 +1,18 @@
 """What trains in which epoch, and that nothing else moves."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from conftest import random_images
 from timm.optim import Muon
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import AdamW
 
 from okkhor.config import ModelConfig
 from okkhor.models.freezing import freeze, group_layers
 from okkhor.models.network import ThreeHeadNetwork, create_network
-
-
-@pytest.fixture(autouse=True)
-def _fixed_seed_on_one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
-def random_images(number: int = 2, size: int = 64, seed: int = 0) -> Tensor:
-    """(number, 1, size, size) uint8."""
-    return torch.randint(0, 256, (number, 1, size, size), dtype=torch.uint8, generator=torch.manual_seed(seed))
 
 
 def trained_share(network: ThreeHeadNetwork) -> float:

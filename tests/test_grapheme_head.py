@@ -1,12 +1,12 @@
 """The head over whole graphemes, and what it says about their components."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import random_images
 from timm.utils import ModelEmaV3
 from torch import Tensor
 
@@ -17,20 +17,6 @@ from okkhor.schema import HEADS
 
 SMALL = ModelConfig(backbone="resnet10t", graphemes="linear")
 NUM_GRAPHEMES = 300
-
-
-@pytest.fixture(autouse=True)
-def _fixed_seed_on_one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
-def random_images(number: int = 2, size: int = 64, seed: int = 0) -> Tensor:
-    """(number, 1, size, size) uint8."""
-    return torch.randint(0, 256, (number, 1, size, size), dtype=torch.uint8, generator=torch.manual_seed(seed))
 
 
 def random_graphemes() -> Tensor:

@@ -1,14 +1,13 @@
 """Hidden layers and last layers, against formulas written another way."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
-import pytest
 import torch
+from conftest import random_images
 from sklearn.metrics.pairwise import cosine_similarity
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from okkhor.config import ModelConfig
@@ -17,20 +16,6 @@ from okkhor.models.network import create_network
 from okkhor.schema import HEADS
 
 SMALL = ModelConfig(backbone="resnet10t")
-
-
-@pytest.fixture(autouse=True)
-def _fixed_seed_on_one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
-def random_images(number: int = 2, size: int = 64, seed: int = 0) -> Tensor:
-    """(number, 1, size, size) uint8."""
-    return torch.randint(0, 256, (number, 1, size, size), dtype=torch.uint8, generator=torch.manual_seed(seed))
 
 
 # Hidden layer and dropout

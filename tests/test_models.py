@@ -1,7 +1,6 @@
 """The networks, against timm's own and against figures worked out apart from them."""
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,26 +8,13 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from conftest import random_images
 from torch import Tensor, nn
 
 from okkhor.config import ModelConfig
 from okkhor.models.network import create_network
 
 SMALL = ModelConfig(backbone="resnet10t")
-
-
-@pytest.fixture(autouse=True)
-def _fixed_seed_on_one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
-def random_images(number: int = 2, size: int = 64, seed: int = 0) -> Tensor:
-    """(number, 1, size, size) uint8."""
-    return torch.randint(0, 256, (number, 1, size, size), dtype=torch.uint8, generator=torch.manual_seed(seed))
 
 
 def save(tensors: dict[str, Tensor], path: Path) -> str:

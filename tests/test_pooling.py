@@ -1,6 +1,5 @@
 """Poolings, against formulas written another way."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -9,7 +8,8 @@ import numpy as np
 import pytest
 import timm.layers
 import torch
-from torch import Tensor, nn
+from conftest import random_images
+from torch import nn
 
 from okkhor.config import ModelConfig
 from okkhor.errors import ConfigError
@@ -20,20 +20,6 @@ from okkhor.schema import HEADS
 
 SMALL = ModelConfig(backbone="resnet10t")
 POOLINGS = ("average", "gem", "average_max", "sse")
-
-
-@pytest.fixture(autouse=True)
-def _fixed_seed_on_one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
-def random_images(number: int = 2, size: int = 64, seed: int = 0) -> Tensor:
-    """(number, 1, size, size) uint8."""
-    return torch.randint(0, 256, (number, 1, size, size), dtype=torch.uint8, generator=torch.manual_seed(seed))
 
 
 def test_generalised_mean_is_the_formula_in_double_precision() -> None:

@@ -1,6 +1,5 @@
 """ResNet-34 written out, against timm's own."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,15 +8,6 @@ import torch
 from torch import nn
 
 from okkhor.models import residual
-
-
-@pytest.fixture(autouse=True)
-def _fixed_seed_on_one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("training", [False, True])

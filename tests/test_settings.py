@@ -118,6 +118,7 @@ ARGUMENT_FAULTS = {
 
 
 COMBINATION_FAULTS = {
+    "run=a model.init_from=a": ["model.init_from=a", "start from itself"],
     "mix.cutmix=0.5 mix.cutmix_alpha=0": ["mix.cutmix_alpha=0", "above 0"],
     "mix.cutmix=0.6 mix.mixup=0.6": ["together at most 1"],
     "mix.mixup=0.5 loss.hard_share=0.5": ["loss.hard_share", "mixed"],

@@ -1,6 +1,5 @@
 """Weights of whole networks: saved, loaded, and carried over to another network."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from conftest import random_images
 from torch import Tensor, nn
 
 from okkhor.config import ModelConfig
@@ -17,20 +17,6 @@ from okkhor.models.weights import initialise_from, load_weights, read_graphemes,
 
 SMALL = ModelConfig(backbone="resnet10t")
 GRAPHEMES = torch.tensor([[0, 0, 0], [0, 1, 0], [167, 10, 6], [9, 3, 2]])  # root, vowel, consonant of four graphemes
-
-
-@pytest.fixture(autouse=True)
-def _fixed_seed_on_one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
-def random_images(number: int = 2, size: int = 64, seed: int = 0) -> Tensor:
-    """(number, 1, size, size) uint8."""
-    return torch.randint(0, 256, (number, 1, size, size), dtype=torch.uint8, generator=torch.manual_seed(seed))
 
 
 def assert_same_state(network: nn.Module, other: nn.Module) -> None:

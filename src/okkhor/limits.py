@@ -118,6 +118,8 @@ def _find_loss_problems(config: Config) -> Iterator[str]:
 
 
 def _find_training_problems(config: Config) -> Iterator[str]:
+    if config.run and config.model.init_from == config.run:
+        yield f"model.init_from={config.run}: a run can't start from itself. Give this one another name: run=<name>."
     train, optimizer, processes = config.train, config.optimizer, config.launch.processes
     parts = train.accumulate * processes
     if train.batch_size % parts:

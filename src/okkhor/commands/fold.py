@@ -17,7 +17,6 @@ from okkhor.commands.prepare import Prepared
 from okkhor.commands.score import print_scores
 from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
-from okkhor.data.corrections import apply_corrections
 from okkhor.data.loading import (
     CachedImages,
     ShuffledBatches,
@@ -62,11 +61,11 @@ class TrainingSet:
 
 def select_training_set(config: Config, prepared: Prepared, fold: int) -> TrainingSet:
     """The other folds, with the labels that are fixed, without the images that are blacklisted."""
-    table, usable = apply_corrections(prepared.train.table, config.data)
+    table = prepared.corrected
     triples = table[list(HEAD_NAMES)].to_numpy()
     graphemes, classes = np.unique(triples, axis=0, return_inverse=True)
     rows = prepared.folds.training_rows(fold)
-    rows = rows[usable[rows]]
+    rows = rows[prepared.usable[rows]]
     labels = {name: table[name].to_numpy()[rows] for name in HEAD_NAMES}
     if config.model.graphemes != "none":
         labels[GRAPHEME] = classes.reshape(-1)[rows]

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from okkhor.config import Config
 from okkhor.data.cache import build_cache
 from okkhor.data.competition import TestSet, TrainSet, read_test_set, read_train_set
@@ -18,9 +22,14 @@ from okkhor.settings import load_config
 
 @dataclass(frozen=True)
 class Prepared:
-    """A checked data folder, ready to train on. cache: the path of images.npy."""
+    """A checked data folder, ready to train on. cache: the path of images.npy.
+
+    corrected: train.csv with the fixed labels. usable: (N,) bool, its rows that are not blacklisted.
+    """
 
     train: TrainSet
+    corrected: pd.DataFrame
+    usable: NDArray[np.bool_]
     test: TestSet | None
     folds: Folds
     cache: Path
@@ -41,10 +50,10 @@ def prepare(config: Config) -> Prepared:
             print(f"Rendering a sample data set into {root}, once.")
         write_sample(config.sample)
     train, test = read_train_set(root), read_test_set(root)
-    apply_corrections(train.table, config.data)  # what is wrong with these lists is told now
+    corrected, usable = apply_corrections(train.table, config.data)
     folds = load_folds(train.table, root, config.folds)
     print_findings(root, train, test, folds, audit_folds(train.table, folds))
-    return Prepared(train, test, folds, build_cache(train, config.data))
+    return Prepared(train, corrected, usable, test, folds, build_cache(train, config.data))
 
 
 def print_findings(root: Path, train: TrainSet, test: TestSet | None, folds: Folds, audit: Audit) -> None:
