@@ -127,11 +127,12 @@ def make_predictions(image_ids: list[str], seed: int = 0, labelled: bool = True)
 
 def assert_same(one: Predictions, other: Predictions) -> None:
     assert one.image_ids.tolist() == other.image_ids.tolist()
-    for name in HEAD_NAMES:
-        np.testing.assert_array_equal(one.probabilities[name], other.probabilities[name])
-        if one.labels is not None and other.labels is not None:
-            np.testing.assert_array_equal(one.labels[name], other.labels[name])
-    assert (one.labels is None) == (other.labels is None)
+    for part in ("probabilities", "labels", "marginals"):
+        ours, theirs = getattr(one, part), getattr(other, part)
+        assert (ours is None) == (theirs is None), part
+        for name in HEAD_NAMES if ours is not None else ():
+            np.testing.assert_array_equal(ours[name], theirs[name])
+    np.testing.assert_equal(one.unseen, other.unseen)
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import assert_same, make_predictions
+from scipy.stats import gmean
 
 from okkhor.errors import InputError
 from okkhor.predictions import Predictions, read_predictions, write_predictions
-from okkhor.schema import HEAD_NAMES
+from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.decoding import decode
-from okkhor.scoring.ensembling import average
+from okkhor.scoring.ensembling import Mean, average, combine, disagreement
 
 IDS = [f"Train_{k}" for k in range(40)]
 
@@ -105,3 +106,84 @@ def test_probabilities_stay_probabilities(one: Predictions, two: Predictions) ->
     for name in HEAD_NAMES:
         assert mean.probabilities[name].dtype == np.float32
         np.testing.assert_allclose(mean.probabilities[name].sum(axis=1), 1, rtol=1e-5)
+
+
+MEANS = ("arithmetic", "geometric", "rank")
+
+
+@pytest.mark.parametrize("mean", MEANS)
+def test_an_ensemble_of_one_decides_as_that_one_by_any_mean(one: Predictions, mean: Mean) -> None:
+    alone = combine([one], ["a"], mean)
+    for name in HEAD_NAMES:
+        np.testing.assert_array_equal(decode(alone.probabilities)[name], decode(one.probabilities)[name])
+        np.testing.assert_allclose(alone.probabilities[name].sum(axis=1), 1, rtol=1e-5)
+        if mean != "rank":
+            np.testing.assert_allclose(alone.probabilities[name], one.probabilities[name], rtol=1e-4)
+
+
+def test_the_geometric_mean_is_scipys_normalised(one: Predictions, two: Predictions) -> None:
+    combined = combine([one, two], ["a", "b"], "geometric", weights=[3, 1])
+    for name in HEAD_NAMES:
+        both = np.stack([one.probabilities[name], two.probabilities[name]]).astype(np.float64)
+        expected = gmean(both, axis=0, weights=np.array([3, 1])[:, None, None])
+        np.testing.assert_allclose(
+            combined.probabilities[name], expected / expected.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-30
+        )
+
+
+def test_the_mean_of_ranks_is_bordas_count_and_minds_how_sure_a_member_is_only_where_places_are_even() -> None:
+    rows = {"a": [0.5, 0.3, 0.2], "b": [0.05, 0.05, 0.9], "c": [0.4, 0.5, 0.1]}
+    members = [
+        Predictions(
+            np.array(["x"]), {head.name: np.array([row + [0.0] * (head.num_classes - 3)], np.float32) for head in HEADS}
+        )
+        for row in rows.values()
+    ]
+    assert decode(combine(members, list(rows)).probabilities)["vowel_diacritic"].tolist() == [2]  # b is very sure
+    # places of the three classes, from the last: a 2 1 0, b .5 .5 2, c 1 2 0: sums 3.5, 3.5, 2; .95 > .85 decides
+    assert decode(combine(members, list(rows), "rank").probabilities)["vowel_diacritic"].tolist() == [0]
+
+
+@pytest.mark.parametrize("mean", MEANS)
+def test_a_member_without_weight_has_no_say(one: Predictions, two: Predictions, mean: Mean) -> None:
+    assert_same(combine([one, two], ["a", "b"], mean, weights=[1, 0]), combine([one], ["a"], mean))
+
+
+def test_weights_are_shares_of_the_arithmetic_mean(one: Predictions, two: Predictions) -> None:
+    combined = combine([one, two], ["a", "b"], weights=[1, 3])
+    for name in HEAD_NAMES:
+        expected = (one.probabilities[name] + 3 * two.probabilities[name].astype(np.float64)) / 4
+        np.testing.assert_allclose(combined.probabilities[name], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [[0, 0], [-1, 2], [1]])
+def test_weights_that_make_no_mean_are_our_own_mistake(
+    one: Predictions, two: Predictions, weights: list[float]
+) -> None:
+    with pytest.raises(AssertionError):
+        combine([one, two], ["a", "b"], weights=weights)
+
+
+def test_what_grapheme_heads_say_is_averaged_where_all_members_have_one(one: Predictions, two: Predictions) -> None:
+    first, second = (
+        replace(member, marginals=make_predictions(IDS, seed=k).probabilities) for k, member in ((5, one), (6, two))
+    )
+    combined = combine([first, second], ["a", "b"])
+    assert combined.marginals is not None
+    assert first.marginals is not None
+    assert second.marginals is not None
+    for name in HEAD_NAMES:
+        np.testing.assert_allclose(
+            combined.marginals[name], (first.marginals[name] + second.marginals[name]) / 2, rtol=1e-6
+        )
+    assert combine([first, two], ["a", "b"]).marginals is None
+
+
+def test_members_disagree_where_they_read_differently(one: Predictions, two: Predictions) -> None:
+    table = disagreement([one, two, one], ["a", "b", "c"])
+    assert list(zip(table["one"], table["other"], strict=True)) == [("a", "b"), ("a", "c"), ("b", "c")]
+    for name in HEAD_NAMES:
+        differs = [
+            x != y for x, y in zip(decode(one.probabilities)[name], decode(two.probabilities)[name], strict=True)
+        ]
+        assert table[name].tolist() == [sum(differs) / len(IDS), 0, sum(differs) / len(IDS)]

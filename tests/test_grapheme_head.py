@@ -11,7 +11,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from okkhor.config import ModelConfig
-from okkhor.models.grapheme_head import marginalise, mix_in_graphemes
+from okkhor.models.grapheme_head import log_marginals, marginalise
 from okkhor.models.network import ThreeHeadNetwork, create_network
 from okkhor.schema import HEADS
 
@@ -41,51 +41,48 @@ def test_a_component_is_as_probable_as_its_graphemes_together() -> None:
         np.testing.assert_allclose(expected.sum(axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("share", [0.3, 1.0])
-def test_softmax_of_a_mixture_gives_the_mixed_probabilities_back(share: float) -> None:
-    graphemes = random_graphemes()
-    logits = {head.name: torch.randn(3, head.num_classes) * 5 for head in HEADS}
-    logits["grapheme"] = torch.randn(3, NUM_GRAPHEMES) * 5
-    marginals = marginalise(logits["grapheme"].softmax(dim=1), graphemes)
-    for name, mixture in mix_in_graphemes(logits, graphemes, share).items():
-        assert mixture.isfinite().all()  # also of the class that no grapheme carries
-        expected = (1 - share) * logits[name].double().softmax(dim=1) + share * marginals[name].double()
-        torch.testing.assert_close(mixture.double().softmax(dim=1), expected, rtol=1e-4, atol=1e-7)
+def test_softmax_of_the_log_marginals_gives_the_marginals_back() -> None:
+    graphemes, logits = random_graphemes(), torch.randn(3, NUM_GRAPHEMES) * 5
+    marginals = marginalise(logits.double().softmax(dim=1), graphemes)
+    for head in HEADS:
+        logs = log_marginals(logits, graphemes)[f"{head.name}_grapheme"]
+        assert logs.isfinite().all()  # also of the class that no grapheme carries
+        torch.testing.assert_close(logs.double().softmax(dim=1), marginals[head.name], rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("kind", ["linear", "arcface"])
-def test_the_grapheme_head_speaks_in_training_and_is_mixed_in_afterwards(kind: Any) -> None:
-    network = network_with_graphemes(graphemes=kind, grapheme_share=0.25)
+def test_the_grapheme_head_speaks_of_graphemes_in_training_and_of_their_components_afterwards(kind: Any) -> None:
+    network = network_with_graphemes(graphemes=kind)
     names = [head.name for head in HEADS]
     logits = network(random_images())
     assert list(logits) == [*names, "grapheme"]
     assert logits["grapheme"].shape == (2, NUM_GRAPHEMES)
     network.eval()
-    mixed = network(random_images())
-    assert list(mixed) == names
+    predicted = network(random_images())
+    assert list(predicted) == [*names, *(f"{name}_grapheme" for name in names)]
     with torch.no_grad():
         features = network.backbone((random_images().double() / 255 - 0.0692).div(0.2051).float())
         parts = {name: head(features) for name, head in network.heads.items()}
     marginals = marginalise(parts["grapheme"].softmax(dim=1), network.grapheme_labels)
     for name in names:
-        expected = 0.75 * parts[name].softmax(dim=1) + 0.25 * marginals[name]
-        torch.testing.assert_close(mixed[name].softmax(dim=1), expected, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(predicted[name], parts[name], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(predicted[f"{name}_grapheme"].softmax(dim=1), marginals[name], rtol=1e-3, atol=1e-5)
 
 
-def test_without_a_share_the_three_heads_predict_alone() -> None:
+def test_the_three_heads_predict_as_without_a_fourth() -> None:
     network = network_with_graphemes().eval()
     plain = create_network(ModelConfig(backbone="resnet10t"), 64).eval()
     plain.load_state_dict({name: network.state_dict()[name] for name in plain.state_dict()})
-    expected = plain(random_images())
-    assert all(torch.equal(logits, expected[name]) for name, logits in network(random_images()).items())
+    predicted = network(random_images())
+    assert all(torch.equal(logits, predicted[name]) for name, logits in plain(random_images()).items())
 
 
-def test_a_mixture_in_bfloat16_is_near_that_in_float32() -> None:
-    network = network_with_graphemes(graphemes="arcface", grapheme_share=0.5).eval()
+def test_marginals_in_bfloat16_are_near_those_in_float32() -> None:
+    network = network_with_graphemes(graphemes="arcface").eval()
     exact = network(random_images())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = network(random_images())
-    for name in exact:
+    for name in (f"{head.name}_grapheme" for head in HEADS):
         assert rounded[name].dtype == torch.float32
         torch.testing.assert_close(rounded[name].softmax(1), exact[name].softmax(1), rtol=0.05, atol=0.002)
 

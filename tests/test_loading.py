@@ -19,12 +19,13 @@ from okkhor.data.loading import (
     make_validation_loader,
     stream_images,
 )
+from okkhor.schema import HEAD_NAMES
 
 
 def make_images(
     small_cache: Path, train_set: TrainSet, rows: np.ndarray, augmentation: Augmentation | None = None, seed: int = 0
 ) -> CachedImages:
-    return CachedImages(small_cache, rows, train_set.labels(rows), augmentation, seed)
+    return CachedImages([small_cache], rows, train_set.labels(rows), augmentation, seed)
 
 
 def assert_labels_fit(images: torch.Tensor, labels: torch.Tensor) -> list[int]:
@@ -145,7 +146,7 @@ def test_a_process_without_validation_images_loads_none(small_cache: Path, train
 def test_augmentation_cools_down_from_the_set_epoch(small_cache: Path, train_set: TrainSet) -> None:
     rows, order = np.arange(NUM_TRAIN), ShuffledBatches(NUM_TRAIN, 24, seed=0)
     still = Augmentation(AugmentConfig(cooldown_strength=0))
-    images = CachedImages(small_cache, rows, train_set.labels(rows), still, cooldown_from=2)
+    images = CachedImages([small_cache], rows, train_set.labels(rows), still, cooldown_from=2)
     plain = make_images(small_cache, train_set, rows)
     for order.epoch in range(4):
         (batch,) = order
@@ -156,7 +157,7 @@ def test_augmentation_cools_down_from_the_set_epoch(small_cache: Path, train_set
 def test_the_grapheme_is_a_column_behind_the_heads(small_cache: Path, train_set: TrainSet) -> None:
     rows = np.arange(NUM_TRAIN)
     labels = {**train_set.labels(rows), "grapheme": rows * 10}
-    assert CachedImages(small_cache, rows, labels).__getitems__([3, 5])[1][:, 3].tolist() == [30, 50]
+    assert CachedImages([small_cache], rows, labels).__getitems__([3, 5])[1][:, 3].tolist() == [30, 50]
 
 
 def test_seed_and_epoch_alone_fix_the_order() -> None:
@@ -181,3 +182,10 @@ def test_test_images_stream_from_all_shards_each_once_under_their_own_ids(
         seen += image_ids.tolist()
     assert seen == [f"Test_{number}" for number in range(NUM_TEST)]
     assert seen == [image_id for shard in test_set.shards for image_id in shard.image_ids]
+
+
+def test_images_of_a_second_cache_count_on_from_the_first(small_cache: Path) -> None:
+    whole, rows = np.load(small_cache), np.array([30, 3, 47, 24, 0])
+    labels = {name: np.arange(5) for name in HEAD_NAMES}
+    images, _ = CachedImages([small_cache, small_cache], rows, labels).__getitems__([0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(images[:, 0].numpy(), whole[[6, 3, 23, 0, 0]])

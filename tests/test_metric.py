@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_score, recall_score
 
-from okkhor.schema import HEADS
+from okkhor.schema import HEADS, PRIVATE_UNSEEN
 from okkhor.scoring.decoding import decode
-from okkhor.scoring.metric import competition_score, macro_recall, weighted_mean
+from okkhor.scoring.metric import competition_score, macro_recall, score_subsets, weighted_mean
 
 Guesses = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 
@@ -76,3 +76,34 @@ def test_decoding_takes_the_most_probable_class_of_each_head() -> None:
     for name, labels in decode(probabilities).items():
         assert labels.dtype == np.int64
         assert labels.tolist() == [max(range(len(row)), key=row.__getitem__) for row in probabilities[name]]
+
+
+def test_the_views_separate_what_training_had_and_what_it_lacked(guesses: Guesses) -> None:
+    labels, decoded = guesses
+    unseen = np.random.default_rng(1).random(4000) < 0.2
+    scores = score_subsets(labels, decoded, unseen)
+    assert list(scores) == ["all", "seen", "unseen", "mix"]
+    assert scores["all"] == competition_score(labels, decoded)
+    for view, rows in (("seen", ~unseen), ("unseen", unseen)):
+        truth, guess = ({name: values[rows] for name, values in table.items()} for table in guesses)
+        assert scores[view] == competition_score(truth, guess)
+
+
+def test_the_mix_is_that_of_a_set_in_which_unseen_graphemes_are_as_frequent_as_in_the_private_test() -> None:
+    truth, unseen = np.tile(np.arange(7), 200), np.arange(1400) % 2 == 0
+    labels = {head.name: truth for head in HEADS}
+    decoded = {head.name: np.where(unseen, (truth + 1) % 7, truth) for head in HEADS}
+    assert score_subsets(labels, decoded, unseen)["mix"]["score"] == pytest.approx(1 - PRIVATE_UNSEEN)
+
+
+def test_at_the_private_tests_own_share_the_mix_is_the_whole() -> None:
+    random = np.random.default_rng(0)
+    labels = {head.name: random.integers(0, head.num_classes, 500) for head in HEADS}
+    decoded = {name: np.where(random.random(500) < 0.5, values, 0) for name, values in labels.items()}
+    scores = score_subsets(labels, decoded, np.arange(500) < 29)
+    assert scores["mix"]["score"] == pytest.approx(scores["all"]["score"])
+
+
+@pytest.mark.parametrize("unseen", [None, np.zeros(4000, bool), np.ones(4000, bool)])
+def test_without_both_kinds_of_images_there_is_only_the_whole(guesses: Guesses, unseen: np.ndarray | None) -> None:
+    assert list(score_subsets(*guesses, unseen)) == ["all"]

@@ -1,5 +1,7 @@
 """The whole way by ./run.sh, on the smoke preset: render, train, score, predict, ensemble; and what people mistype."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -14,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 
+from okkhor.commands.__main__ import main
 from okkhor.config import ModelConfig
 from okkhor.models.network import create_network
 from okkhor.models.weights import load_weights
@@ -40,6 +43,13 @@ class Project:
         result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=280)
         assert result.returncode == status, result.stdout + result.stderr
         return result
+
+    def call(self, *arguments: str, status: int = 0) -> str:
+        """The same within this process, without the seconds that a start takes: what it prints."""
+        printed = io.StringIO()
+        with contextlib.chdir(self.folder), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            assert main(arguments) == status, printed.getvalue()
+        return printed.getvalue()
 
     def read(self, path: str) -> pd.DataFrame:
         return pd.read_csv(self.folder / path)
@@ -96,7 +106,7 @@ def test_another_fold_of_a_run_needs_the_settings_of_the_first(trained: Project)
 
 def test_score_ensemble_and_predict_agree_with_each_other(trained: Project) -> None:
     scored = trained.run("score", "run=smoke").stdout
-    assert [line.split()[0] for line in scored.splitlines()[2:]] == ["fold", "fold", "all"]
+    assert [line.split()[0] for line in scored.splitlines()[2:5]] == ["fold", "fold", "all"]
     trained.run("predict", "run=smoke", "data.root=input/smoke")
     trained.run("ensemble", "runs=[smoke]", "name=one")
     assert trained.read("submissions/smoke.csv").equals(trained.read("submissions/one.csv"))
@@ -229,12 +239,82 @@ def test_everything_at_once_trains_and_predicts(trained: Project) -> None:
         *("train.sampling=grapheme", "train.swa_epochs=1", "train.freeze_epochs=1", "train.first_size=24"),
         *("augment.policy=heavy", "augment.cooldown_epochs=1", "mix.cutmix=0.3", "mix.mixup=0.3", "mix.fmix=0.3"),
         *("model.pooling=sse", "model.hidden=32", "model.consonant=parts", "model.graphemes=arcface"),
-        *("model.grapheme_share=0.5", "loss.label_smoothing=0.1", "loss.class_balance=0.9", "loss.grapheme_weight=0.5"),
+        *("loss.label_smoothing=0.1", "loss.class_balance=0.9", "loss.grapheme_weight=0.5"),
     )
     folder = trained.folder / "runs/everything/fold0"
     names = {f"{kind}{name}" for kind in ("model", "oof") for name in ("-cycle0", "-cycle1")}
     assert names <= {path.stem for path in folder.iterdir()}
     assert (trained.folder / "submissions/everything-fold0.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def with_unseen(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Two folds that train without some graphemes, with a head over graphemes and two snapshots."""
+    project = Project(tmp_path_factory.mktemp("unseen"))
+    project.call(
+        *("fold=[0,1]", "config=smoke", "folds.scheme=unseen", "train.epochs=2", "model.graphemes=linear"),
+        *("sample.num_graphemes=200", "sample.images_per_grapheme=5"),
+        *("optimizer.schedule=restarts", "optimizer.cycles=2"),
+    )
+    return project
+
+
+def test_graphemes_that_training_lacks_are_scored_apart(with_unseen: Project) -> None:
+    folder = with_unseen.folder / "runs/smoke/fold0"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert {"score", "seen", "unseen", "mix"} <= set(metrics)
+    assert "unseen" in json.loads((folder / "log.jsonl").read_text().splitlines()[0])
+    table = pd.read_parquet(folder / "oof.parquet")
+    trained_on = pd.read_csv(folder / "graphemes.csv")
+    triples = [head.name for head in HEADS]
+    known = set(map(tuple, trained_on[triples].to_numpy().tolist()))
+    assert table["unseen"].tolist() == [tuple(row) not in known for row in table[triples].to_numpy().tolist()]
+    assert 0 < table["unseen"].mean() < 0.15
+    scored = with_unseen.call("score", "run=smoke")
+    for word in ("unseen", "mix", "prior", "grapheme", "joint", "gain over argmax", "calibration"):
+        assert word in scored
+    mistakes = pd.read_csv(with_unseen.folder / "runs/smoke/mistakes/recall.csv")
+    for head in HEADS:  # their mean is the macro recall of both folds
+        recalls = mistakes.loc[mistakes["head"] == head.name, "recall"]
+        line = next(line for line in scored.splitlines() if line.startswith("  all "))
+        assert f"{recalls.mean():.3f}" == f"{float(line.split()[2 + triples.index(head.name)]):.3f}"
+
+
+def test_views_and_snapshots_are_members_like_runs(with_unseen: Project) -> None:
+    predicted = with_unseen.call("predict", "run=smoke@tta3", "decode.rule=joint")
+    assert "fold 1, tta3" in predicted  # scored before they are used
+    assert "Decoded by the rule joint" in predicted
+    with_unseen.call("predict", "run=smoke@cycle0")
+    runs = "runs=[smoke,smoke@tta3,smoke@cycle0]"
+    for weights in ("greedy", "stacking"):
+        output = with_unseen.call(
+            "ensemble", runs, f"name={weights}", f"ensemble.weights={weights}", "decode.rule=prior"
+        )
+        assert "read differently" in output
+        assert (with_unseen.folder / f"submissions/{weights}.csv").exists()
+    error = with_unseen.call("predict", "run=smoke@tta4", status=2)
+    assert "tta9" in error
+
+
+def test_the_networks_own_reading_of_test_images_is_trained_on_where_it_is_sure(with_unseen: Project) -> None:
+    settings = ("sample.num_graphemes=200", "sample.images_per_grapheme=5", "folds.scheme=unseen", "run=taught")
+    arguments = (
+        "fold=0",
+        "config=smoke",
+        "train.epochs=1",
+        "data.pseudo=smoke",
+        "data.pseudo_confidence=0.03",
+        *settings,
+    )
+    output = with_unseen.call(*arguments)
+    assert "of 60 test images, as runs/smoke/fold0/test.parquet reads them" in output
+    plain, taught = (
+        pd.read_csv(with_unseen.folder / f"runs/{run}/fold0/graphemes.csv")["images"].sum()
+        for run in ("smoke", "taught")
+    )
+    assert taught > plain
+    error = with_unseen.call("fold=3", *arguments[1:], "run=b", status=2)
+    assert "fold=3: fold 3 of run smoke is not finished" in error
 
 
 def test_help_names_every_command(trained: Project) -> None:

@@ -123,7 +123,7 @@ def test_a_pooling_is_refused_where_there_is_no_map_to_pool(backbone: str, pooli
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_no_pooling_minds_how_maps_lie_in_memory_or_how_small_ones_are_convolved(pooling: Any) -> None:
-    settings = replace(SMALL, pooling=pooling, hidden=16, consonant="parts", graphemes="arcface", grapheme_share=0.5)
+    settings = replace(SMALL, pooling=pooling, hidden=16, consonant="parts", graphemes="arcface")
     network = create_network(settings, 64, torch.tensor([[0, 0, 0], [167, 10, 6]])).eval()
     expected = network(random_images())
     multiply_small_maps(network)

@@ -1,6 +1,7 @@
 """The predictions table: kept without loss, readable with pandas alone, refused where it is damaged."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from conftest import Refused, assert_same, make_predictions
 
 from okkhor.errors import InputError
-from okkhor.predictions import Predictions, concatenate, read_predictions, write_predictions
+from okkhor.predictions import Predictions, concatenate, read_predictions, take, write_predictions
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.metric import competition_score
@@ -33,6 +34,37 @@ def test_a_table_survives_the_disk_bit_for_bit(out_of_fold: Predictions, written
     back = read_predictions(written)
     assert_same(back, out_of_fold)
     assert {values.dtype for values in back.probabilities.values()} == {np.dtype(np.float32)}
+
+
+def with_everything(image_ids: list[str]) -> Predictions:
+    """With what a grapheme head says, and which images are of unseen graphemes."""
+    unseen = np.arange(len(image_ids)) % 3 == 0
+    return replace(
+        make_predictions(image_ids), marginals=make_predictions(image_ids, seed=1).probabilities, unseen=unseen
+    )
+
+
+def test_what_the_grapheme_head_says_and_what_is_unseen_survive_too(tmp_path: Path) -> None:
+    predictions = with_everything([f"Train_{k}" for k in range(7)])
+    write_predictions(predictions, decode(predictions.probabilities), tmp_path / "oof.parquet")
+    assert_same(read_predictions(tmp_path / "oof.parquet"), predictions)
+    table = pd.read_parquet(tmp_path / "oof.parquet")
+    assert table["unseen"].tolist() == [True, False, False, True, False, False, True]
+    assert predictions.marginals is not None
+    for name in HEAD_NAMES:
+        np.testing.assert_array_equal(np.stack(table[f"{name}_grapheme_prob"]), predictions.marginals[name])
+
+
+def test_rows_are_taken_by_number_or_by_flag_of_every_column() -> None:
+    predictions = with_everything([f"Train_{k}" for k in range(7)])
+    two = take(predictions, np.array([5, 3]))
+    assert two.image_ids.tolist() == ["Train_5", "Train_3"]
+    assert two.unseen is not None
+    assert two.unseen.tolist() == [False, True]
+    assert_same(
+        concatenate([take(two, np.array([False, True])), take(two, np.array([True, False]))]),
+        take(two, np.array([1, 0])),
+    )
 
 
 def test_a_test_table_has_no_labels(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def write_font(folder: Path, name: str, source: str) -> Path:
 def test_csv_files_have_the_headers_and_rows_of_kaggle(sample: SampleConfig) -> None:
     root = Path(sample.root)
     train = pd.read_csv(root / "train.csv")
-    assert list(train) == ["image_id", "grapheme_root", "vowel_diacritic", "consonant_diacritic", "grapheme"]
+    assert list(train) == ["image_id", "grapheme_root", "vowel_diacritic", "consonant_diacritic", "grapheme", "writer"]
     assert list(train["image_id"]) == [f"Train_{number}" for number in range(16 * 4)]
     test = list(csv.reader((root / "test.csv").open(encoding="utf-8")))
     assert test[:2] == [
@@ -97,6 +97,14 @@ def test_csv_files_have_the_headers_and_rows_of_kaggle(sample: SampleConfig) -> 
     assert pd.read_csv(root / "class_map.csv")["component_type"].value_counts().to_dict() == {
         head.name: head.num_classes for head in HEADS
     }
+
+
+def test_the_writer_column_tells_the_hands_apart(sample: SampleConfig) -> None:
+    train = pd.read_csv(Path(sample.root) / "train.csv")
+    bodies = pd.Series([item.writer.body for item in plan_sample(sample).train])  # pixels; no two hands have the same
+    assert train["writer"].nunique() == bodies.nunique() == 6
+    assert (bodies.groupby(train["writer"]).nunique() == 1).all()
+    assert train["writer"].drop_duplicates().tolist() == list(range(6))
 
 
 def test_parquet_files_have_an_id_and_one_uint8_column_a_pixel(sample: SampleConfig) -> None:

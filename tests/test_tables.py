@@ -41,6 +41,20 @@ def test_train_csv_is_read_in_its_order_with_integer_labels(competition: Path) -
     assert {str(table[name].dtype) for name in HEAD_NAMES} == {"int64"}
 
 
+def test_further_columns_of_train_csv_are_kept_as_text_whatever_their_place(damaged: Damage) -> None:
+    def add(content: bytes) -> bytes:
+        header, *rows = content.decode().splitlines()
+        first, rest = header.split(",", 1)
+        lines = [f"{first},writer,{rest},note", *(row.replace(",", f",0{k},", 1) + "," for k, row in enumerate(rows))]
+        return "\n".join(lines).encode() + b"\n"
+
+    before = read_train(damaged("train.csv", lambda text: text + b"Train_99,0,0,0,x\n"))
+    table = read_train(damaged("train.csv", add))
+    assert table["writer"].tolist() == [f"0{k}" for k in range(25)]
+    assert table["note"].tolist() == [""] * 25
+    pd.testing.assert_frame_equal(table.drop(columns=["writer", "note"]), before)
+
+
 def test_class_map_gives_the_component_of_each_label_whatever_the_order_of_its_rows(damaged: Damage) -> None:
     def reverse(content: bytes) -> bytes:
         header, *rows = content.decode().splitlines()
@@ -66,8 +80,12 @@ CSV_FAULTS = {
     "white space alone": (lambda _: b"\n \n", ["empty"]),
     "no header": (drop_line(1), ["missing: image_id"]),
     "a missing column": (lambda text: text.replace(b",grapheme\n", b"\n"), ["missing: grapheme"]),
-    "an extra column": (set_line(1, f"image_id,{','.join(HEAD_NAMES)},grapheme,x"), ["missing: none", "extra: x"]),
-    "a column twice": (set_line(1, f"image_id,{','.join(HEAD_NAMES)},grapheme,grapheme"), ["extra: grapheme"]),
+    "a column twice": (set_line(1, f"image_id,{','.join(HEAD_NAMES)},grapheme,grapheme"), ["extra: grapheme."]),
+    "a further column twice": (set_line(1, f"image_id,{','.join(HEAD_NAMES)},grapheme,x,x"), ["none", "extra: x."]),
+    "a column without a name": (
+        lambda text: text.replace(b"\n", b",\n"),
+        ["and others, each once", "missing: none", "extra: one without a name"],
+    ),
     "semicolons": (lambda text: text.replace(b",", b";"), ["image_id;grapheme_root"]),
     "an empty cell": (set_line(4, "Train_99,1,,0,x"), ["line 4", "vowel_diacritic is empty"]),
     "an empty image_id": (set_line(4, ",1,0,0,x"), ["line 4", "image_id is empty"]),
@@ -127,6 +145,11 @@ def test_a_faulty_class_map_is_refused_with_its_place(damaged: Damage, refused: 
 
 
 TEST_FAULTS = {
+    "an extra column": (lambda text: text.replace(b"\n", b",x\n"), ["missing: none", "extra: x."]),
+    "a column twice": (
+        lambda text: text.replace(b"\n", b",x\n").replace(b"component,x", b"component,component"),
+        ["missing: none", "extra: component."],
+    ),
     "a head that an image lacks": (drop_line(6), ["Test_0 has 2 rows", "one for each head"]),
     "a head twice": (set_line(6, "x,Test_0,vowel_diacritic"), ["Test_0 has 3 rows", "one for each head"]),
     "an unknown head": (set_line(6, "x,Test_0,root"), ["line 6", "component is root"]),

@@ -87,13 +87,13 @@ def network_of(seed: int, triples: Tensor | None = None, **settings: Any) -> Thr
 @pytest.mark.parametrize("kind", ["linear", "arcface"])
 def test_a_network_with_graphemes_comes_back_from_its_file_alone(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "model.safetensors"
-    network = network_of(0, GRAPHEMES, graphemes=kind, grapheme_share=0.5).eval()
+    network = network_of(0, GRAPHEMES, graphemes=kind).eval()
     save_weights(network, path)
     graphemes = read_graphemes(path)
     assert graphemes is not None
     assert graphemes.dtype == torch.int64
     assert torch.equal(graphemes, GRAPHEMES)
-    other = network_of(1, graphemes, graphemes=kind, grapheme_share=0.5).eval()
+    other = network_of(1, graphemes, graphemes=kind).eval()
     load_weights(other, path)
     assert_same_state(other, network)
     expected = network(random_images())

@@ -36,16 +36,20 @@ class DataConfig:
     crop_to_ink: bool = False  # cut the paper off around the ink before resizing
     blacklist: str = ""  # a csv with the image_ids that are not trained on
     label_fixes: str = ""  # a csv with image_id and the labels that are right, in train.csv's columns
+    pseudo: str = ""  # a run, as a member of an ensemble is named, whose reading of test images is trained on too
+    pseudo_confidence: float = 0.95  # of the test images, those that each head reads with this probability at least
     cache_dir: str = "runs/.cache"  # resized train images are kept here
     num_workers: int = 0  # loader processes; 0: images are loaded in the training process
 
 
 @dataclass(frozen=True)
 class FoldsConfig:
-    """The split of train.csv into folds, made once into folds/<data folder's name>.csv."""
+    """The split of train.csv into folds, made once into folds/, audited each time."""
 
     num_folds: int = 5
-    scheme: Literal["stratified"] = "stratified"  # on the grapheme, which stratifies all three heads
+    scheme: Literal["stratified", "unseen"] = "stratified"  # both on the grapheme, which stratifies all three heads
+    unseen_share: float = 0.058  # scheme=unseen: of the graphemes, those that a fold's training lacks; as private's
+    group: str = ""  # a column of train.csv, such as a writer: its images are never on both sides of a fold
     seed: int = 0  # of the shuffle before the split
 
 
@@ -61,7 +65,6 @@ class ModelConfig:
     dropout: float = 0.0  # probability, before each head's last layer
     consonant: Literal["classes", "parts"] = "classes"  # parts: a sigmoid for each of the four written parts
     graphemes: Literal["none", "linear", "arcface"] = "none"  # a fourth head over the graphemes of train.csv
-    grapheme_share: float = 0.0  # of the predicted probabilities, the share that is read off the grapheme head
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,22 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class DecodeConfig:
+    """How probabilities become the labels of a submission."""
+
+    rule: Literal["argmax", "prior", "grapheme", "joint"] = "argmax"  # see scoring/decoding.py; chosen out of fold
+    prior: Literal["counts", "posterior"] = "posterior"  # of the training images; or the networks' own mean
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """How the members of an ensemble become one."""
+
+    mean: Literal["arithmetic", "geometric", "rank"] = "arithmetic"
+    weights: Literal["equal", "greedy", "stacking"] = "equal"  # greedy: Caruana et al. 2004; both chosen out of fold
+
+
+@dataclass(frozen=True)
 class LaunchConfig:
     """Several processes train one fold together (torchrun, DistributedDataParallel)."""
 
@@ -151,7 +170,7 @@ class Config:
     config: str = ""  # the preset: a file of configs/, without .yaml
     fold: Any = None  # a number, a list of numbers, or "all"; train takes 0 when none is given
     run: str = ""  # name of runs/<run>; default: the preset, and the data folder where it is not the preset's
-    runs: tuple[str, ...] = ()  # the members of an ensemble
+    runs: tuple[str, ...] = ()  # the members of an ensemble: runs, or <run>@cycle<k>, <run>@tta<n>
     name: str = ""  # of an ensemble's submission
     submission: str = ""  # a csv for `score` to hold against data.root/solution.csv
     seed: int = 0  # fixes weights, order, augmentation
@@ -164,5 +183,7 @@ class Config:
     mix: MixConfig = field(default_factory=MixConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     launch: LaunchConfig = field(default_factory=LaunchConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

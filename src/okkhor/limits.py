@@ -13,6 +13,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1),
     "data.size": (16, 512),  # pixels; a ResNet halves it five times
     "data.num_workers": (0, 256),
+    "data.pseudo_confidence": (0, 1),
     "sample.num_graphemes": (2, 1295),
     "sample.images_per_grapheme": (1, 10_000),
     "sample.test_images": (1, 1_000_000),
@@ -23,10 +24,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "sample.seed": (0, 2**32 - 1),
     "sample.processes": (0, 256),
     "folds.num_folds": (2, 100),
+    "folds.unseen_share": (0.0001, 0.5),
     "folds.seed": (0, 2**32 - 1),
     "model.hidden": (0, 65_536),
     "model.dropout": (0, 0.95),
-    "model.grapheme_share": (0, 1),
     "augment.strength": (0, 3),
     "augment.probability": (0, 10),
     "augment.cooldown_epochs": (0, 100_000),
@@ -74,8 +75,9 @@ def check_config(config: Config) -> Config:
         value = OmegaConf.select(tree, key)
         if not low <= value <= high:
             raise ConfigError(f"{key}={value}: expected {low:,} to {high:,}.")
-    names = (("run", config.run), ("name", config.name), ("model.init_from", config.model.init_from))
-    for key, name in (*names, *(("runs", name) for name in config.runs)):
+    given = (("run", config.run), ("data.pseudo", config.data.pseudo), *(("runs", name) for name in config.runs))
+    members = [(key, name.partition("@")[0]) for key, name in given]
+    for key, name in (*members, ("name", config.name), ("model.init_from", config.model.init_from)):
         if name and not is_name(name):
             raise ConfigError(f"{key}={name}: a name is made of letters, digits, '.', '_' and '-', 100 at most.")
     for problem in (*_find_mixing_problems(config), *_find_loss_problems(config), *_find_training_problems(config)):
@@ -107,10 +109,6 @@ def _find_loss_problems(config: Config) -> Iterator[str]:
         yield f"loss.head_weights={list(loss.head_weights)}: expected three numbers from 0: root, vowel, consonant."
     elif sum(loss.head_weights) == 0:
         yield "loss.head_weights=[0,0,0]: then nothing is learnt. At least one must be above 0."
-    if model.grapheme_share and model.graphemes == "none":
-        yield "model.grapheme_share: there is no grapheme head to read from. Set model.graphemes=linear or arcface."
-    if model.grapheme_share and loss.logit_adjustment:
-        yield "model.grapheme_share with loss.logit_adjustment: the graphemes' probabilities are not adjusted. Use one."
     if model.graphemes != "none" and not loss.grapheme_weight:
         yield f"model.graphemes={model.graphemes} with loss.grapheme_weight=0: that head would not learn."
     if model.consonant == "parts" and loss.focal_gamma:

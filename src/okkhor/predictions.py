@@ -1,12 +1,15 @@
 """The one table that train, score, predict and ensemble exchange.
 
 Its columns: `image_id`; `<head>`, the true label, where known; `<head>_pred`, the decoded label; `<head>_prob`, the
-probabilities of the head's classes, a fixed-size list of float32. `pandas.read_parquet` alone reads it.
+probabilities of the head's classes, a fixed-size list of float32; `<head>_grapheme_prob`, the same read off the head
+over whole graphemes, where there is one; `unseen`, whether training lacked the image's grapheme, where that is known.
+`pandas.read_parquet` alone reads it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +23,9 @@ from okkhor.schema import HEAD_NAMES, HEADS, Head
 Labels = Mapping[str, NDArray[np.int64]]
 """For each head, (N,) int64."""
 
+Probabilities = Mapping[str, NDArray[np.float32]]
+"""For each head, (N, num_classes) float32, each row sums to 1."""
+
 REMEDY = "Delete it and make it again."
 
 
@@ -30,11 +36,15 @@ class Predictions:
     image_ids: (N,) str.
     probabilities: for each head, (N, num_classes) float32, each row sums to 1.
     labels: for each head, (N,) int64, the truth; None where it is not known.
+    marginals: like probabilities, summed over the graphemes of the grapheme head; None where there is none.
+    unseen: (N,) bool, of which images the grapheme was held out of training; None where that is not known.
     """
 
     image_ids: NDArray[np.str_]
-    probabilities: Mapping[str, NDArray[np.float32]]
+    probabilities: Probabilities
     labels: Labels | None = None
+    marginals: Probabilities | None = None
+    unseen: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -46,13 +56,34 @@ def concatenate(parts: Sequence[Predictions]) -> Predictions:
     ids, counts = np.unique(image_ids, return_counts=True)
     if (counts > 1).any():
         raise InputError(f"Image {ids[counts > 1][0]} is predicted by two folds: their folds files differ.")
-    labels = [part.labels for part in parts]
+    labels = [part.labels for part in parts if part.labels is not None]
+    marginals = [part.marginals for part in parts if part.marginals is not None]
+    unseen = [part.unseen for part in parts if part.unseen is not None]
     return Predictions(
         image_ids=image_ids,
-        probabilities={h.name: np.concatenate([part.probabilities[h.name] for part in parts]) for h in HEADS},
-        labels={h.name: np.concatenate([known[h.name] for known in labels if known is not None]) for h in HEADS}
-        if all(known is not None for known in labels)
-        else None,
+        probabilities=_stack([part.probabilities for part in parts]),
+        labels=_stack(labels) if len(labels) == len(parts) else None,
+        marginals=_stack(marginals) if len(marginals) == len(parts) else None,
+        unseen=np.concatenate(unseen) if len(unseen) == len(parts) else None,
+    )
+
+
+def _stack(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in HEAD_NAMES}
+
+
+def take(predictions: Predictions, rows: NDArray[Any]) -> Predictions:
+    """These rows of the table, in this order. rows: (n,) int64, or (N,) bool."""
+
+    def of(values: Mapping[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]] | None:
+        return None if values is None else {name: value[rows] for name, value in values.items()}
+
+    return Predictions(
+        image_ids=predictions.image_ids[rows],
+        probabilities={name: value[rows] for name, value in predictions.probabilities.items()},
+        labels=of(predictions.labels),
+        marginals=of(predictions.marginals),
+        unseen=None if predictions.unseen is None else predictions.unseen[rows],
     )
 
 
@@ -63,10 +94,18 @@ def write_predictions(predictions: Predictions, decoded: Labels, path: Path) -> 
         if predictions.labels is not None:
             columns[head.name] = pa.array(predictions.labels[head.name])
         columns[f"{head.name}_pred"] = pa.array(decoded[head.name])
-        values = pa.array(np.ascontiguousarray(predictions.probabilities[head.name], np.float32).ravel())
-        columns[f"{head.name}_prob"] = pa.FixedSizeListArray.from_arrays(values, head.num_classes)
+        columns[f"{head.name}_prob"] = _to_lists(predictions.probabilities[head.name])
+        if predictions.marginals is not None:
+            columns[f"{head.name}_grapheme_prob"] = _to_lists(predictions.marginals[head.name])
+    if predictions.unseen is not None:
+        columns["unseen"] = pa.array(predictions.unseen)
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
+
+
+def _to_lists(values: NDArray[np.float32]) -> pa.Array:
+    flat = pa.array(np.ascontiguousarray(values, np.float32).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -82,14 +121,27 @@ def read_predictions(path: Path) -> Predictions:
     if missing:
         raise InputError(f"{path}: no predictions table, it lacks the columns {', '.join(missing)}.")
     known = set(HEAD_NAMES) <= set(table.column_names)
-    for name in [*needed, *(HEAD_NAMES if known else ())]:
+    optional = [
+        name for name in ("unseen", *(f"{head.name}_grapheme_prob" for head in HEADS)) if name in table.column_names
+    ]
+    for name in [*needed, *(HEAD_NAMES if known else ()), *optional]:
         if table[name].null_count:
             raise InputError(f"{path}: {name} is missing in {table[name].null_count} rows. {REMEDY}")
     return Predictions(
         image_ids=_read_ids(table["image_id"], path),
-        probabilities={head.name: _read_list(table[f"{head.name}_prob"], head, path) for head in HEADS},
+        probabilities={head.name: _read_lists(table, f"{head.name}_prob", head, path) for head in HEADS},
         labels={head.name: _read_labels(table[head.name], head, path) for head in HEADS} if known else None,
+        marginals={head.name: _read_lists(table, f"{head.name}_grapheme_prob", head, path) for head in HEADS}
+        if len(set(optional) - {"unseen"}) == len(HEADS)
+        else None,
+        unseen=_read_flags(table["unseen"], path) if "unseen" in optional else None,
     )
+
+
+def _read_flags(column: pa.ChunkedArray, path: Path) -> NDArray[np.bool_]:
+    if not pa.types.is_boolean(column.type):
+        raise InputError(f"{path}: expected true or false in unseen, found {column.type}. {REMEDY}")
+    return np.asarray(column.to_numpy(), np.bool_)
 
 
 def _read_ids(column: pa.ChunkedArray, path: Path) -> NDArray[np.str_]:
@@ -107,13 +159,14 @@ def _read_labels(column: pa.ChunkedArray, head: Head, path: Path) -> NDArray[np.
     return labels.astype(np.int64)
 
 
-def _read_list(column: pa.ChunkedArray, head: Head, path: Path) -> NDArray[np.float32]:
+def _read_lists(table: pa.Table, name: str, head: Head, path: Path) -> NDArray[np.float32]:
+    column = table[name]
     if column.type != pa.list_(pa.float32(), head.num_classes):
         raise InputError(
-            f"{path}: expected {head.name}_prob as lists of {head.num_classes} float32, found {column.type}. {REMEDY}"
+            f"{path}: expected {name} as lists of {head.num_classes} float32, found {column.type}. {REMEDY}"
         )
     values = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
     probabilities = np.asarray(values, np.float32).reshape(-1, head.num_classes)
     if not np.isfinite(probabilities).all():
-        raise InputError(f"{path}: {head.name}_prob holds values that are no finite numbers. {REMEDY}")
+        raise InputError(f"{path}: {name} holds values that are no finite numbers. {REMEDY}")
     return probabilities

@@ -30,6 +30,12 @@ HEAD_NAMES = tuple(head.name for head in HEADS)
 
 GRAPHEME = "grapheme"
 """The name of the optional fourth head, over whole graphemes: label triples that occur together."""
+MARGINALS = {name: f"{name}_{GRAPHEME}" for name in HEAD_NAMES}
+"""By head, the name of what the grapheme head says about its classes."""
+
+PRIVATE_UNSEEN = 0.058
+"""Share of the private test's images whose grapheme train lacks: 88 % of the 3.5 % of all 211,043 test images are among
+the 112,381 private ones."""
 
 SUBMISSION_ORDER = ("consonant_diacritic", "grapheme_root", "vowel_diacritic")
 """The order of an image's three rows in Kaggle's test.csv."""

@@ -1,59 +1,113 @@
-"""./run.sh ensemble runs=[a,b] name=<x>: the mean of runs, scored out of fold, and its submission."""
+"""./run.sh ensemble runs=[a,b] name=<x>: several runs as one, scored out of fold, and its submission."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-from okkhor.commands.score import choose_folds, print_leaderboard, print_scores
+import numpy as np
+from numpy.typing import NDArray
+
+from okkhor.commands.decisions import decode_by_rule, print_decisions, split
+from okkhor.commands.members import join, open_member, read_out_of_fold, read_test
+from okkhor.commands.score import print_leaderboard, print_scores, score_table
+from okkhor.config import Config, EnsembleConfig
 from okkhor.data.tables import read_test_table
 from okkhor.errors import ConfigError
-from okkhor.predictions import Predictions, concatenate, read_predictions
-from okkhor.runs import fold_folder, test_suffix
-from okkhor.scoring.decoding import decode
-from okkhor.scoring.ensembling import average
-from okkhor.scoring.metric import competition_score
+from okkhor.predictions import Predictions, concatenate, take
+from okkhor.runs import fold_folder
+from okkhor.scoring.choosing import OutOfFold
+from okkhor.scoring.ensembling import align, combine, disagreement
+from okkhor.scoring.selection import select_greedily
+from okkhor.scoring.stacking import apply_stacking, fit_stacking
 from okkhor.scoring.submission import SUBMISSIONS, make_submission, write_submission
 from okkhor.settings import load_arguments, load_stored, split_argument
+
+Tables = list[Predictions]
+"""A table for each member, with the same images in the same order."""
+Combination = Callable[[Tables], Predictions]
 
 
 def main(arguments: Sequence[str]) -> None:
     config = load_arguments(arguments)
     if not config.runs or not config.name:
         raise ConfigError("ensemble needs runs=[<run>,<run>] and name=<name of the submission>.")
-    folds = {run: choose_folds(run, config.fold) for run in config.runs}
-    first = fold_folder(config.runs[0], folds[config.runs[0]][0])
+    members = [open_member(name, config.fold) for name in config.runs]
+    first = fold_folder(members[0].run, members[0].folds[0])
     given = dict(map(split_argument, arguments)).get("data.root")
     root = Path(given or load_stored(first / "config.yaml").data.root)
-    score_ensemble(config.runs, folds)
-    submit_ensemble(folds, root, SUBMISSIONS / f"{config.name}.csv")
-
-
-def score_ensemble(runs: Sequence[str], folds: dict[str, list[int]]) -> None:
-    """Print the out-of-fold score of each member and of their mean: the very ensemble that is submitted."""
-    members = [concatenate(read_tables(run, folds[run], "oof.parquet")) for run in runs]
-    tables = [*zip(runs, members, strict=True), ("ensemble", average(members, names=runs))]
-    scores = {}
-    for name, table in tables:
-        assert table.labels is not None
-        scores[name] = competition_score(table.labels, decode(table.probabilities))
-    print(f"Out of fold, {len(members[0]):,} images:")
-    print_scores(scores)
-
-
-def submit_ensemble(folds: dict[str, list[int]], root: Path, path: Path) -> None:
-    """A run's part is the mean of its folds; the ensemble is the mean of the runs. root: whose test images."""
+    folds = align_folds([read_out_of_fold(member) for member in members], config.runs)
+    combination, ensemble = score_ensemble(folds, config)
+    combined = combination([read_test(member, root) for member in members])
     test = read_test_table(root)
-    members = [average_folds(run, numbers, root) for run, numbers in folds.items()]
-    mean = average(members, names=list(folds))
-    submission = make_submission(test, mean.image_ids, decode(mean.probabilities))
+    submission = make_submission(test, combined.image_ids, decode_by_rule(combined, ensemble, config.decode))
+    path = SUBMISSIONS / f"{config.name}.csv"
     write_submission(submission, test, path)
     print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test)
 
 
-def average_folds(run: str, folds: Sequence[int], root: Path) -> Predictions:
-    table = f"test{test_suffix(run, folds[0], root)}.parquet"
-    return average(read_tables(run, folds, table), names=[f"{run} fold {fold}" for fold in folds])
+def align_folds(members: Sequence[list[OutOfFold]], names: Sequence[str]) -> list[list[OutOfFold]]:
+    """The members' tables fold by fold, with the images in the order of the first member's.
+
+    Raises InputError where a fold's images differ: then one member has trained on what another is validated with.
+    """
+    join_all = [join(member) for member in members]
+    for table, name in zip(join_all, names, strict=True):
+        align(table, join_all[0], name, names[0])
+    return [
+        [
+            OutOfFold(
+                align(fold.predictions, first.predictions, f"{name} fold {number}", f"{names[0]} fold {number}"),
+                fold.graphemes,
+            )
+            for number, (fold, first) in enumerate(zip(member, members[0], strict=True))
+        ]
+        for member, name in zip(members, names, strict=True)
+    ]
 
 
-def read_tables(run: str, folds: Sequence[int], file: str) -> list[Predictions]:
-    return [read_predictions(fold_folder(run, fold) / file) for fold in folds]
+def score_ensemble(members: Sequence[list[OutOfFold]], config: Config) -> tuple[Combination, list[OutOfFold]]:
+    """Print the out-of-fold scores of members and ensemble; returns the combination, and what it says out of fold.
+
+    Weights are chosen on other images than those that they are judged on: see commands/decisions.py.
+    """
+    names, tables = config.runs, [join(member) for member in members]
+    parts = split(members[0])
+    pieces = []
+    for part in np.unique(parts):
+        fitted, _ = fit_combination([take(table, parts != part) for table in tables], names, config.ensemble)
+        pieces.append(fitted([take(table, parts == part) for table in tables]))
+    whole = align(concatenate(pieces), tables[0], config.name, names[0])
+    combination, weights = fit_combination(tables, names, config.ensemble)
+    print(f"Out of fold, {len(whole):,} images; the ensemble is the {config.ensemble.mean} mean, {weights}:")
+    print_scores(
+        {name: score_table(table)["all"] for name, table in zip((*names, "ensemble"), (*tables, whole), strict=True)}
+    )
+    if len(tables) > 1:
+        print("\nShare of images that two members read differently:")
+        shares = disagreement(tables, names).to_string(index=False, float_format="{:.4f}".format)
+        print("  " + shares.replace("\n", "\n  "))
+    ends = np.cumsum([len(fold.predictions) for fold in members[0]])[:-1]
+    rows = np.split(np.arange(len(whole)), ends)
+    ensemble = [OutOfFold(take(whole, part), fold.graphemes) for part, fold in zip(rows, members[0], strict=True)]
+    print_decisions(ensemble, config.decode)
+    return combination, ensemble
+
+
+def fit_combination(tables: Tables, names: Sequence[str], config: EnsembleConfig) -> tuple[Combination, str]:
+    """What makes one table of the members', by what is best for these, whose labels are known; and that in words."""
+    if config.weights == "stacking":
+        stacking = fit_stacking(tables, names)
+        return partial(apply_stacking, stacking, names=names), f"stacked with {describe_weights(stacking.weights)}"
+    if config.weights == "equal":
+        return partial(combine, names=names, mean=config.mean), "all members alike"
+    weights = select_greedily(tables, names, config.mean).weights
+    return partial(combine, names=names, mean=config.mean, weights=weights), f"weights {_join(weights)}"
+
+
+def describe_weights(weights: Mapping[str, NDArray[np.float64]]) -> str:
+    return ", ".join(f"{name} {_join(values.tolist())}" for name, values in weights.items())
+
+
+def _join(weights: Sequence[float]) -> str:
+    return "/".join(f"{weight:.2f}" for weight in weights)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from okkhor.commands.prepare import Prepared
-from okkhor.commands.score import print_scores
+from okkhor.commands.score import print_scores, score_table
+from okkhor.commands.training_set import TrainingSet, select_training_set
 from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.loading import (
@@ -32,44 +33,19 @@ from okkhor.models.network import ThreeHeadNetwork, create_network, place_networ
 from okkhor.models.weights import initialise_from, save_weights
 from okkhor.predictions import Predictions, read_predictions, write_predictions
 from okkhor.runs import fold_folder, is_begun, is_finished
-from okkhor.schema import GRAPHEME, HEAD_NAMES
+from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
-from okkhor.scoring.metric import competition_score
+from okkhor.scoring.trained_graphemes import count_graphemes, write_graphemes
 from okkhor.settings import load_stored
 from okkhor.training.averaging import make_epoch_average
 from okkhor.training.distributed import Group
 from okkhor.training.fit import fit
-from okkhor.training.loop import Batch, Trainer, infer
+from okkhor.training.loop import Batch, Trainer, infer, join_batches
 from okkhor.training.loss import ThreeHeadLoss
 from okkhor.training.optimizer import make_optimizer
 from okkhor.training.precision import Precision
 from okkhor.training.recipe import Recipe
 from okkhor.training.schedule import make_schedule
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """What a fold trains on. rows: (N,) int64, of train.csv. labels: for each head, and `grapheme`, (N,) int64.
-
-    graphemes: (G, 3) int64, the labels of each class of `grapheme`; the same in every fold.
-    """
-
-    rows: NDArray[np.int64]
-    labels: dict[str, NDArray[np.int64]]
-    graphemes: NDArray[np.int64]
-
-
-def select_training_set(config: Config, prepared: Prepared, fold: int) -> TrainingSet:
-    """The other folds, with the labels that are fixed, without the images that are blacklisted."""
-    table = prepared.corrected
-    triples = table[list(HEAD_NAMES)].to_numpy()
-    graphemes, classes = np.unique(triples, axis=0, return_inverse=True)
-    rows = prepared.folds.training_rows(fold)
-    rows = rows[prepared.usable[rows]]
-    labels = {name: table[name].to_numpy()[rows] for name in HEAD_NAMES}
-    if config.model.graphemes != "none":
-        labels[GRAPHEME] = classes.reshape(-1)[rows]
-    return TrainingSet(rows, labels, graphemes)
 
 
 def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precision, group: Group) -> None:
@@ -80,7 +56,7 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
     cooldown_from = train.epochs - config.augment.cooldown_epochs
     augmentation = Augmentation(config.augment)
     images = CachedImages(
-        prepared.cache, training.rows, training.labels, augmentation, config.seed, cooldown_from=cooldown_from
+        training.caches, training.rows, training.labels, augmentation, config.seed, cooldown_from=cooldown_from
     )
     weights = sampling_weights(train.sampling, training.labels)
     order = ShuffledBatches(len(training.rows), train.batch_size, config.seed, weights, group.rank, group.size)
@@ -89,14 +65,17 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
     validation = prepared.folds.validation_rows(fold)
     labels = prepared.train.labels(validation)
     part = validation_part(len(validation), group.rank, group.size)
-    held_out = CachedImages(prepared.cache, validation[part], {name: labels[name][part] for name in HEAD_NAMES})
+    held_out = CachedImages([prepared.cache], validation[part], {name: labels[name][part] for name in HEAD_NAMES})
     batches = make_validation_loader(held_out, train.batch_size, config.data.num_workers, pin)
     print(
         f"Fold {fold}: {len(training.rows):,} images to train on, {len(validation):,} to validate; "
         f"{config.model.backbone} at {config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}"
         + (f", {group.size} processes." if group.size > 1 else ".")
     )
-    truth = Predictions(prepared.train.image_ids(validation), {}, labels)
+    unseen = prepared.folds.unseen(fold) if prepared.folds.has_unseen else None
+    truth = Predictions(prepared.train.image_ids(validation), {}, labels, unseen=unseen)
+    if group.is_main:
+        write_graphemes(count_graphemes(training.labels), folder / "graphemes.csv")
     fit(
         trainer,
         make_training_loader(images, order, config.data.num_workers, pin),
@@ -179,10 +158,9 @@ def validate(
     """
     own = list(infer(network, batches, precision))
     parts: Sequence[dict[str, torch.Tensor]] = [part for parts in group.gather(own) for part in parts]
-    probabilities = {name: torch.cat([part[name] for part in parts]).numpy() for name in HEAD_NAMES}
-    predictions = Predictions(truth.image_ids, probabilities, truth.labels)
-    assert predictions.labels is not None
-    return competition_score(predictions.labels, decode(probabilities)), predictions
+    predictions = join_batches(parts, truth.image_ids, truth.labels, truth.unseen)
+    scores = score_table(predictions)
+    return scores["all"] | {name: scores[name]["score"] for name in ("seen", "unseen") if name in scores}, predictions
 
 
 def save_predictor(network: nn.Module, predictions: Predictions, name: str, folder: Path) -> None:
@@ -194,8 +172,8 @@ def save_predictor(network: nn.Module, predictions: Predictions, name: str, fold
 def finish_fold(folder: Path) -> None:
     """Score the out-of-fold table as it stands on the disk; metrics.json, written last, marks a finished fold."""
     predictions = read_predictions(folder / "oof.parquet")
-    assert predictions.labels is not None
-    scores = competition_score(predictions.labels, decode(predictions.probabilities))
+    scores = score_table(predictions)
+    subsets = {name: values for name, values in scores.items() if name != "all"}
     with replacing(folder / "metrics.json") as temporary:
-        temporary.write_text(json.dumps({**scores, "num_images": len(predictions)}, indent=2) + "\n")
-    print_scores({f"out of fold, {folder.name}": scores})
+        temporary.write_text(json.dumps({**scores["all"], "num_images": len(predictions), **subsets}, indent=2) + "\n")
+    print_scores({f"out of fold, {folder.name}": scores["all"], **subsets})

@@ -9,55 +9,97 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from okkhor.commands.score import choose_folds, print_leaderboard
+from okkhor.commands.decisions import decode_by_rule
+from okkhor.commands.members import Member, open_member, read_out_of_fold
+from okkhor.commands.prepare import Prepared, prepare
+from okkhor.commands.score import print_leaderboard, print_scores, score_table
 from okkhor.config import Config
 from okkhor.data.competition import TestSet, read_test_set
-from okkhor.data.loading import stream_images
+from okkhor.data.loading import CachedImages, make_validation_loader, stream_images
 from okkhor.errors import ConfigError, InputError
 from okkhor.models.network import create_network, place_network
 from okkhor.models.weights import load_weights, read_graphemes
-from okkhor.predictions import Predictions, write_predictions
+from okkhor.predictions import Predictions, read_predictions, write_predictions
 from okkhor.runs import fold_folder, test_suffix
-from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.ensembling import average
 from okkhor.scoring.submission import SUBMISSIONS, make_submission, write_submission
 from okkhor.settings import load_arguments, load_stored, split_argument
-from okkhor.training.loop import infer
+from okkhor.training.loop import join_batches
 from okkhor.training.precision import Precision, choose_device, choose_precision
+from okkhor.training.views import infer_views
 
 
 def main(arguments: Sequence[str]) -> None:
-    run = dict(map(split_argument, arguments)).get("run")
-    if not run:
+    name = dict(map(split_argument, arguments)).get("run")
+    if not name:
         raise ConfigError("predict needs run=<run>: whose networks to predict with.")
-    folds = choose_folds(run, load_arguments(arguments).fold)
-    config = load_stored(fold_folder(run, folds[0]) / "config.yaml", arguments)
+    member = open_member(name, load_arguments(arguments).fold)
+    config = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml", arguments)
     test = read_test_set(Path(config.data.root))
     if test is None:
         raise InputError(f"data.root={config.data.root}: no test.csv there, so nothing to predict.")
-    predict_folds(config, run, folds, test)
+    if member.num_views > 1:
+        score_with_views(member)
+    predict_folds(config, member, test)
 
 
-def predict_folds(config: Config, run: str, folds: Sequence[int], test: TestSet) -> None:
-    """Predict the test images with each fold's network, keep the tables, submit the mean."""
-    root = Path(config.data.root)
-    suffix = test_suffix(run, folds[0], root)
+def score_with_views(member: Member) -> None:
+    """Before they are used: what the views bring on each fold's own validation images, where these are at hand."""
+    config = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml")
+    missing = [fold for fold in member.folds if not member.out_of_fold(fold).exists()]
+    if missing and not (Path(config.data.root) / "train.csv").exists():
+        print(f"Not scored out of fold: {config.data.root}/train.csv is not there.")
+        return
+    prepared = prepare(config) if missing else None
+    scores: dict[str, dict[str, float]] = {}
+    for fold in member.folds:
+        plain = read_predictions(fold_folder(member.run, fold) / "oof.parquet")
+        if prepared is not None and fold in missing:
+            predict_out_of_fold(config, member, fold, prepared, plain)
+        viewed = read_predictions(member.out_of_fold(fold))
+        scores |= {
+            f"fold {fold}": score_table(plain)["all"],
+            f"fold {fold}, {member.variant}": score_table(viewed)["all"],
+        }
+    print_scores(scores)
+
+
+def predict_out_of_fold(config: Config, member: Member, fold: int, prepared: Prepared, plain: Predictions) -> None:
+    """The fold's validation images over the member's views. plain: the same without."""
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
-    networks = [load_network(config, run, fold, precision) for fold in folds]
-    members = predict_images(networks, test, config, precision)
-    mean = average(members, names=[f"fold {fold}" for fold in folds])
-    submission = make_submission(test.table, mean.image_ids, decode(mean.probabilities))
-    path = SUBMISSIONS / (f"{run}-fold{folds[0]}{suffix}.csv" if len(folds) == 1 else f"{run}{suffix}.csv")
+    network = load_network(config, member, fold, precision)
+    rows = prepared.folds.validation_rows(fold)
+    assert prepared.train.image_ids(rows).tolist() == plain.image_ids.tolist(), (
+        f"{member.out_of_fold(fold)}: other folds"
+    )
+    images = CachedImages([prepared.cache], rows, prepared.train.labels(rows))
+    batches = make_validation_loader(images, config.train.batch_size, config.data.num_workers, pin=False)
+    predicted = infer_views(network, tqdm(batches, desc=f"Fold {fold}", disable=None), precision, member.num_views)
+    table = join_batches(predicted, plain.image_ids, plain.labels, plain.unseen)
+    write_predictions(table, decode(table.probabilities), member.out_of_fold(fold))
+
+
+def predict_folds(config: Config, member: Member, test: TestSet) -> None:
+    """Predict the test images with each fold's network, keep the tables, submit the mean as decode.rule says."""
+    root, folds = Path(config.data.root), member.folds
+    precision = choose_precision(config.train.precision, choose_device(config.train.device))
+    networks = [load_network(config, member, fold, precision) for fold in folds]
+    tables = predict_images(networks, test, config, precision, member.num_views)
+    mean = average(tables, names=[f"fold {fold}" for fold in folds])
+    known = read_out_of_fold(member) if config.decode.rule != "argmax" else []
+    submission = make_submission(test.table, mean.image_ids, decode_by_rule(mean, known, config.decode))
+    number = f"-fold{folds[0]}" if len(folds) == 1 else ""
+    path = SUBMISSIONS / f"{member.run}{number}{member.suffix}{test_suffix(member.run, folds[0], root)}.csv"
     write_submission(submission, test.table, path)
-    for fold, member in zip(folds, members, strict=True):
-        write_predictions(member, decode(member.probabilities), fold_folder(run, fold) / f"test{suffix}.parquet")
+    for fold, table in zip(folds, tables, strict=True):
+        write_predictions(table, decode(table.probabilities), member.test(fold, root))
     print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test.table)
 
 
-def load_network(config: Config, run: str, fold: int, precision: Precision) -> nn.Module:
-    weights = fold_folder(run, fold) / "model.safetensors"
+def load_network(config: Config, member: Member, fold: int, precision: Precision) -> nn.Module:
+    weights = member.weights(fold)
     graphemes = read_graphemes(weights) if config.model.graphemes != "none" else None
     network = create_network(replace(config.model, pretrained=False), config.data.size, graphemes)
     load_weights(network, weights)
@@ -65,7 +107,7 @@ def load_network(config: Config, run: str, fold: int, precision: Precision) -> n
 
 
 def predict_images(
-    networks: Sequence[nn.Module], test: TestSet, config: Config, precision: Precision
+    networks: Sequence[nn.Module], test: TestSet, config: Config, precision: Precision, num_views: int
 ) -> list[Predictions]:
     """Each network's predictions of all test images, which are read once for all of them."""
     image_ids = np.concatenate([shard.image_ids for shard in test.shards])
@@ -73,9 +115,6 @@ def predict_images(
     with tqdm(total=len(image_ids), desc="Predicting", unit="image", disable=None) as bar:
         for batch_ids, images in stream_images(test.shards, config.data, config.train.batch_size):
             for network, predicted in zip(networks, parts, strict=True):
-                predicted.extend(infer(network, [images], precision))
+                predicted.extend(infer_views(network, [images], precision, num_views))
             bar.update(len(batch_ids))
-    return [
-        Predictions(image_ids, {name: torch.cat([part[name] for part in predicted]).numpy() for name in HEAD_NAMES})
-        for predicted in parts
-    ]
+    return [join_batches(predicted, image_ids) for predicted in parts]

@@ -60,6 +60,12 @@ def print_findings(root: Path, train: TrainSet, test: TestSet | None, folds: Fol
     print(f"{root}: {len(train.table):,} train images of {train.table['grapheme'].nunique():,} graphemes", end="; ")
     print(f"{test.table['image_id'].nunique():,} test images." if test else "no test images, so no submission.")
     print(f"{folds.path}: {len(audit.sizes)} folds of {min(audit.sizes):,} to {max(audit.sizes):,} images.")
+    if folds.has_unseen:
+        few, many = min(audit.unseen_shares), max(audit.unseen_shares)
+        print(
+            f"  Each fold trains without {min(audit.unseen_graphemes)} to {max(audit.unseen_graphemes)} graphemes, "
+            f"of which {few:.1%} to {many:.1%} of its validation images are."
+        )
     print(f"  {'head':20} {'classes':>7} {'largest deviation of a share':>29}")
     for head in HEADS:
         num_present = head.num_classes - len(audit.absent[head.name])

@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from okkhor.commands.decisions import print_decisions
+from okkhor.commands.members import join, open_member, read_out_of_fold
+from okkhor.commands.mistakes import write_mistakes
 from okkhor.config import Config
 from okkhor.data.tables import SUBMISSION_COLUMNS, read_csv, read_solution, read_test_table
 from okkhor.errors import ConfigError
-from okkhor.predictions import concatenate, read_predictions
-from okkhor.runs import finished_folds, fold_folder
+from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
-from okkhor.scoring.metric import competition_score
+from okkhor.scoring.metric import score_subsets
 from okkhor.scoring.submission import check_submission, score_submission
-from okkhor.settings import load_arguments, select_folds
+from okkhor.settings import load_arguments
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,27 +30,24 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def score_run(config: Config) -> None:
-    """Print the scores of each fold, and of all of them as one set: a mean over folds would not be the metric."""
-    folds = choose_folds(config.run, config.fold)
-    tables = [read_predictions(fold_folder(config.run, fold) / "oof.parquet") for fold in folds]
-    scores = {}
-    for name, table in [*zip([f"fold {fold}" for fold in folds], tables, strict=True), ("all", concatenate(tables))]:
-        assert table.labels is not None
-        scores[name] = competition_score(table.labels, decode(table.probabilities))
-    print(f"{config.run}, out of fold:")
-    print_scores(scores)
+    """Print the scores of each fold, and of all of them as one set: a mean over folds would not be the metric.
+
+    Then what each rule of decoding would bring, and tables of what the networks get wrong.
+    """
+    member = open_member(config.run, config.fold)
+    folds = read_out_of_fold(member)
+    whole = join(folds)
+    scores = {f"fold {n}": score_table(fold.predictions)["all"] for n, fold in zip(member.folds, folds, strict=True)}
+    print(f"{config.run}, out of fold, {len(whole):,} images:")
+    print_scores(scores | score_table(whole))
+    print_decisions(folds, config.decode)
+    write_mistakes(member, folds)
 
 
-def choose_folds(run: str, fold: object) -> list[int]:
-    """The finished folds of a run, or those of them that `fold` names. Raises where one is not finished."""
-    finished = finished_folds(run)
-    if fold is None or fold == "all":
-        return finished
-    chosen = select_folds(fold, max(finished) + 1)
-    missing = [number for number in chosen if number not in finished]
-    if missing:
-        raise ConfigError(f"fold={fold}: fold {missing[0]} of run {run} is not finished. Finished: {finished}.")
-    return chosen
+def score_table(predictions: Predictions) -> dict[str, dict[str, float]]:
+    """The scores of an out-of-fold table, as a whole and in the subsets that it allows."""
+    assert predictions.labels is not None
+    return score_subsets(predictions.labels, decode(predictions.probabilities), predictions.unseen)
 
 
 def score_file(path: Path, root: Path) -> None:

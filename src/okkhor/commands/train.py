@@ -12,8 +12,10 @@ from filelock import FileLock, Timeout
 
 from okkhor.commands.fold import find_source, finish_fold, train_fold
 from okkhor.commands.launch import launch
+from okkhor.commands.members import Member
 from okkhor.commands.predict import predict_folds
 from okkhor.commands.prepare import Prepared, prepare
+from okkhor.commands.training_set import check_pseudo
 from okkhor.config import Config
 from okkhor.data.augmentation import parse_policy
 from okkhor.errors import ConfigError, InputError
@@ -24,7 +26,7 @@ from okkhor.settings import differing_settings, load_config, load_stored, select
 from okkhor.training.distributed import Group, join_group, was_launched
 from okkhor.training.precision import choose_device, choose_precision
 
-FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes")
+FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes", "decode", "ensemble")
 """Those, and where and how fast to compute, may differ between a run's start and its continuation."""
 SPEED_SETTINGS = (
     "data.cache_dir",
@@ -39,6 +41,10 @@ SPEED_SETTINGS = (
 
 def main(arguments: Sequence[str]) -> None:
     config = load_config(arguments)
+    if "@" in config.run:
+        raise ConfigError(
+            f"run={config.run}: what stands after @ is a variant of a trained run. Name a run without it."
+        )
     folds = select_folds(0 if config.fold is None else config.fold, config.folds.num_folds)
     if config.launch.processes == 1 or was_launched():
         train_folds(config, folds)
@@ -82,7 +88,7 @@ def run_fold(config: Config, prepared: Prepared, fold: int, group: Group) -> Non
             if group.is_main:
                 finish_fold(folder)
         if group.is_main and prepared.test is not None and not (folder / "test.parquet").exists():
-            predict_folds(config, config.run, [fold], prepared.test)
+            predict_folds(config, Member(config.run, "", [fold]), prepared.test)
 
 
 @contextmanager
@@ -102,6 +108,7 @@ def check_settings(config: Config, folds: Sequence[int]) -> None:
     new_folds = [fold for fold in folds if config.overwrite or not is_begun(fold_folder(config.run, fold))]
     if new_folds:
         create_network(config.model, config.data.size, graphemes=np.zeros((1, len(HEADS)), np.int64))
+    check_pseudo(config, new_folds)
     if config.model.init_from:
         for fold in new_folds:
             find_source(config, fold)

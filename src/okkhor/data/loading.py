@@ -36,7 +36,8 @@ class PlannedBatch:
 class CachedImages(Dataset[Batch]):
     """Rows of the cache with their labels, given out as whole batches.
 
-    rows: (N,) int64, rows of the cache. labels: for each head, and the grapheme where that is one, (N,) int64.
+    caches: files of images. rows: (N,) int64, which of all their images, counted on from one file to the next.
+    labels: for each head, and the grapheme where that is one, (N,) int64.
     augmentation: None for validation. Its randomness comes from `seed` and the batch's epoch and number, so it depends
     neither on the number of workers nor on where training was interrupted.
     cooldown_from: the epoch from which images are changed less.
@@ -44,14 +45,14 @@ class CachedImages(Dataset[Batch]):
 
     def __init__(
         self,
-        cache: Path,
+        caches: Sequence[Path],
         rows: NDArray[np.int64],
         labels: Mapping[str, NDArray[np.int64]],
         augmentation: Augmentation | None = None,
         seed: int = 0,
         cooldown_from: int | None = None,
     ) -> None:
-        self.cache = cache
+        self.caches = list(caches)
         self.rows = rows
         self.labels = torch.from_numpy(np.stack(list(labels.values()), axis=1))
         self.augmentation = augmentation
@@ -59,9 +60,19 @@ class CachedImages(Dataset[Batch]):
         self.cooldown_from = cooldown_from
 
     @cached_property
-    def images(self) -> NDArray[np.uint8]:
+    def images(self) -> list[NDArray[np.uint8]]:
         """Opened at first use, in the process that uses it: a mapping is shared, a pickled array would be a copy."""
-        return open_cache(self.cache)
+        return [open_cache(cache) for cache in self.caches]
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(B,) -> (B, H, W) uint8."""
+        images = np.empty((len(rows), *self.images[0].shape[1:]), np.uint8)
+        start = 0
+        for part in self.images:
+            here = (rows >= start) & (rows < start + len(part))
+            images[here] = part[rows[here] - start]
+            start += len(part)
+        return images
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,7 +83,7 @@ class CachedImages(Dataset[Batch]):
     def __getitems__(self, batch: PlannedBatch | Sequence[int]) -> Batch:
         """What DataLoader calls with a batch of the sampler: planned for training, plain numbers for validation."""
         indices = batch.indices if isinstance(batch, PlannedBatch) else list(batch)
-        images = self.images[self.rows[indices]]
+        images = self.read(self.rows[indices])
         if self.augmentation is not None:
             assert isinstance(batch, PlannedBatch), "augmentation needs the epoch and the number of the batch"
             words = np.random.SeedSequence([self.seed, batch.epoch, batch.number, batch.process]).generate_state(1)

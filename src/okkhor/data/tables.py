@@ -1,6 +1,7 @@
 """The competition's csv files: read, and checked against what Kaggle gives."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,23 +17,22 @@ SUBMISSION_COLUMNS = ("row_id", "target")
 SOLUTION_COLUMNS = ("row_id", "target", "usage")
 
 
-def read_csv(path: Path, columns: Sequence[str], integers: Sequence[str] = ()) -> pd.DataFrame:
+def read_csv(
+    path: Path, columns: Sequence[str], integers: Sequence[str] = (), *, further: bool = False
+) -> pd.DataFrame:
     """A table with exactly these columns: the integers int64, the others str, no value missing.
 
+    further: there may be other columns too, in any place: str, and "" where a value is missing.
     Raises InputError that names the file, the line (the header is line 1), what was found and what is expected.
     """
-    _check_text(path)
+    header = read_header(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
         raise InputError(f"{path}: can't be read as csv: {str(error).strip()}. Take the original file.") from error
-    missing = [name for name in columns if name not in table.columns]
-    extra = [name for name in table.columns if name not in columns]
-    if missing or extra or not isinstance(table.index, pd.RangeIndex):
-        raise InputError(
-            f"{path}: expected the columns {','.join(columns)}; missing: {', '.join(missing) or 'none'}; "
-            f"extra: {', '.join(extra) or ('one without a name' if not missing else 'none')}."
-        )
+    if not isinstance(table.index, pd.RangeIndex):  # rows longer than the header, of which pandas makes an index
+        header.append("")
+    _check_columns(header, columns, further, path)
     for name in columns:
         empty = np.flatnonzero(table[name] == "")
         if len(empty):
@@ -40,6 +40,27 @@ def read_csv(path: Path, columns: Sequence[str], integers: Sequence[str] = ()) -
     for name in integers:
         table[name] = _to_integers(table[name], path)
     return table
+
+
+def read_header(path: Path) -> list[str]:
+    """The columns' names as they stand in the file: pandas calls a second `grapheme` grapheme.1."""
+    _check_text(path)
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return next(csv.reader([first]), [])
+
+
+def _check_columns(header: Sequence[str], columns: Sequence[str], further: bool, path: Path) -> None:
+    counts = Counter(header)
+    missing = [name for name in columns if name not in counts]
+    extra = list((counts - Counter(columns)).elements())
+    if further and not missing:
+        extra = [name for name, count in counts.items() if count > 1 or not name]
+    if missing or extra:
+        found = ", ".join(name or "one without a name" for name in extra)
+        raise InputError(
+            f"{path}: expected the columns {','.join(columns)}{', and others, each once' if further else ''}; "
+            f"missing: {', '.join(missing) or 'none'}; extra: {found or 'none'}."
+        )
 
 
 def _check_text(path: Path) -> None:
@@ -106,9 +127,12 @@ def read_class_map(root: Path) -> dict[str, list[str]]:
 
 
 def read_train_table(root: Path, class_map: dict[str, list[str]]) -> pd.DataFrame:
-    """train.csv: image_id (str, each once), the three labels (int64, in class_map), grapheme (str)."""
+    """train.csv: image_id (str, each once), the three labels (int64, in class_map), grapheme (str).
+
+    A person may have added columns of their own (str), such as the writer, for folds.group.
+    """
     path = root / "train.csv"
-    table = read_csv(path, TRAIN_COLUMNS, integers=HEAD_NAMES)
+    table = read_csv(path, TRAIN_COLUMNS, integers=HEAD_NAMES, further=True)
     check_unique(table, "image_id", path)
     for name in HEAD_NAMES:
         wrong = np.flatnonzero(table[name] >= len(class_map[name]))

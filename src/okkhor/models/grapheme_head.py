@@ -1,11 +1,9 @@
 """What a head over whole graphemes says about their components."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
-from okkhor.schema import GRAPHEME, HEADS
+from okkhor.schema import HEADS, MARGINALS
 
 
 def check_graphemes(graphemes: Tensor) -> None:
@@ -23,7 +21,7 @@ def marginalise(probabilities: Tensor, graphemes: Tensor) -> dict[str, Tensor]:
 
     A component's is the sum over the graphemes that carry it: its marginal probability. Each grapheme carries one class
     of each head, so that the sums add up to 1. A class that no grapheme carries gets 0. (The competition's second place
-    scored a component by the mean over its graphemes, which favours the components of few: another decoding.)
+    scored a component by the mean over its graphemes, which favours the components of few: scoring/decoding.py.)
 
     graphemes: (G, 3) int64, in the order of HEADS.
     """
@@ -34,14 +32,11 @@ def marginalise(probabilities: Tensor, graphemes: Tensor) -> dict[str, Tensor]:
     return marginals
 
 
-def mix_in_graphemes(logits: Mapping[str, Tensor], graphemes: Tensor, share: float) -> dict[str, Tensor]:
-    """For each of HEADS, the log of (1 - share) * softmax(head) + share * marginal of the grapheme head, float32.
+def log_marginals(logits: Tensor, graphemes: Tensor) -> dict[str, Tensor]:
+    """Logits of graphemes (B, G) -> for each head, under MARGINALS' names, log-probabilities (B, num_classes) float32.
 
-    Log-probabilities are logits: softmax gives the mixture back. logits: of HEADS and of GRAPHEME, (B, num_classes).
+    Log-probabilities are logits: softmax gives the marginals back. graphemes: (G, 3) int64, in the order of HEADS.
     """
-    marginals = marginalise(logits[GRAPHEME].float().softmax(dim=1), graphemes)
-    mixtures = {}
-    for head in HEADS:
-        mixture = (1 - share) * logits[head.name].float().softmax(dim=1) + share * marginals[head.name]
-        mixtures[head.name] = mixture.clamp(min=torch.finfo(torch.float32).tiny).log()  # 0 would be -inf
-    return mixtures
+    marginals = marginalise(logits.float().softmax(dim=1), graphemes)
+    smallest = torch.finfo(torch.float32).tiny  # the log of 0 would be -inf
+    return {MARGINALS[name]: values.clamp(min=smallest).log() for name, values in marginals.items()}

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from okkhor.config import ModelConfig
 from okkhor.errors import ConfigError
 from okkhor.models.backbone import create_backbone
-from okkhor.models.grapheme_head import check_graphemes, mix_in_graphemes
+from okkhor.models.grapheme_head import check_graphemes, log_marginals
 from okkhor.models.heads import ClassificationHead, ConsonantPartsLinear, CosineLinear
 from okkhor.models.small_maps import multiply_small_maps
 from okkhor.models.weights import GRAPHEME_LABELS
-from okkhor.schema import GRAPHEME, HEAD_NAMES, HEADS
+from okkhor.schema import GRAPHEME, HEADS
 
 # Of the competition's train images, cropped to the ink, ink bright on 0, at 128 x 128, divided by 255; from a public
 # kernel. Batch norm makes the network forgiving: it is only to start near mean 0 and variance 1.
@@ -27,7 +27,7 @@ class ThreeHeadNetwork(nn.Module):
 
     feature_shape: of one image's features: (1, C, h, w), which each head pools, or (1, C), pooled by the backbone.
     graphemes: (G, 3) int64, where model.graphemes asks for a head over them. It gives logits (B, G) under the name
-    "grapheme" in training; in evaluation it only has its share in the three heads' probabilities.
+    "grapheme" in training; in evaluation what it says about the classes of each head, under the names of MARGINALS.
     """
 
     grapheme_labels: Tensor
@@ -37,7 +37,6 @@ class ThreeHeadNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.grapheme_share = model.grapheme_share
         pooling = model.pooling if len(feature_shape) == 4 else None
         make_head = partial(
             ClassificationHead, feature_shape[1], pooling=pooling, hidden=model.hidden, dropout=model.dropout
@@ -57,11 +56,10 @@ class ThreeHeadNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         features = self.backbone(normalise(images))
-        if self.training:
-            return {name: head(features) for name, head in self.heads.items()}
-        names = (*HEAD_NAMES, GRAPHEME) if self.grapheme_share else HEAD_NAMES
-        logits = {name: self.heads[name](features) for name in names}
-        return mix_in_graphemes(logits, self.grapheme_labels, self.grapheme_share) if self.grapheme_share else logits
+        logits = {name: head(features) for name, head in self.heads.items()}
+        if GRAPHEME in logits and not self.training:
+            logits |= log_marginals(logits.pop(GRAPHEME), self.grapheme_labels)
+        return logits
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -82,7 +80,6 @@ def create_network(
     """
     has_graphemes = model.graphemes != "none"
     assert graphemes is not None or not has_graphemes, f"model.graphemes={model.graphemes}: of which graphemes?"
-    assert has_graphemes or not model.grapheme_share, "model.grapheme_share: there is no grapheme head to read from"
     backbone, feature_shape = create_backbone(model.backbone, model.pretrained, image_size)
     if model.pooling != "average" and len(feature_shape) != 4:
         raise ConfigError(

@@ -12,10 +12,23 @@ from okkhor.schema import HEAD_NAMES, SUBMISSION_ORDER
 
 
 def write_tables(folder: Path, plan: Plan) -> None:
-    """class_map.csv, train.csv, test.csv, sample_submission.csv and solution.csv."""
+    """class_map.csv, train.csv, test.csv, sample_submission.csv and solution.csv.
+
+    train.csv has a column more than Kaggle's: `writer`, the number of the hand, from 0 in the order of their first
+    images, so that folds.group=writer can split by it.
+    """
     (folder / CLASS_MAP_FILE).write_text(package_text(CLASS_MAP_FILE), encoding="utf-8")
-    train = [(image_id("train", item.number), *item.grapheme.labels, item.grapheme.text) for item in plan.train]
-    write_csv(folder / "train.csv", train, ["image_id", *HEAD_NAMES, "grapheme"])
+    hands: dict[int, int] = {}  # by id(): a Writer holds arrays, so it can't be a key
+    train = [
+        (
+            image_id("train", item.number),
+            *item.grapheme.labels,
+            item.grapheme.text,
+            hands.setdefault(id(item.writer), len(hands)),
+        )
+        for item in plan.train
+    ]
+    write_csv(folder / "train.csv", train, ["image_id", *HEAD_NAMES, "grapheme", "writer"])
     rows = [(f"{image_id('test', item.number)}_{head}", item, head) for item in plan.test for head in SUBMISSION_ORDER]
     test = [(name, image_id("test", item.number), head) for name, item, head in rows]
     write_csv(folder / "test.csv", test, ["row_id", "image_id", "component"])

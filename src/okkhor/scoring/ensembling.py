@@ -1,27 +1,94 @@
 """Several networks' predictions as one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from okkhor.errors import InputError
-from okkhor.predictions import Predictions
-from okkhor.schema import HEADS
+from okkhor.predictions import Predictions, Probabilities, take
+from okkhor.schema import HEAD_NAMES
+from okkhor.scoring.decoding import decode
+
+Mean = Literal["arithmetic", "geometric", "rank"]
+SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def average(members: Sequence[Predictions], names: Sequence[str]) -> Predictions:
-    """The mean probabilities of members that predict the same images, in the order of the first.
+    """The plain mean probabilities."""
+    return combine(members, names)
 
-    names: of the members, for the InputError where their images or their labels differ.
+
+def combine(
+    members: Sequence[Predictions],
+    names: Sequence[str],
+    mean: Mean = "arithmetic",
+    weights: Sequence[float] | None = None,
+) -> Predictions:
+    """The mean of members that predict the same images, in the order of the first.
+
+    arithmetic: of the probabilities. geometric: of their logarithms. rank: of the places of the classes within an
+    image, from the least to the most probable, however sure a member is (Borda's count).
+    names: of the members, for the InputError where their images or their labels differ. weights: one for each, from 0;
+    None: all alike.
     """
+    shares = np.ones(len(members)) if weights is None else np.asarray(weights, np.float64)
+    assert len(shares) == len(members), f"{len(shares)} weights for {len(members)} members"
+    assert (shares >= 0).all(), f"weights below 0: {weights}"
+    assert shares.sum() > 0, "weights are all 0"
+    shares = shares / shares.sum()
     first = members[0]
     aligned = [align(member, first, name, names[0]) for member, name in zip(members, names, strict=True)]
-    probabilities: dict[str, NDArray[np.float32]] = {}
-    for head in HEADS:
-        total = np.sum([member.probabilities[head.name] for member in aligned], axis=0, dtype=np.float64)
-        probabilities[head.name] = np.asarray(total / len(aligned), np.float32)
-    return Predictions(first.image_ids, probabilities, first.labels)
+    marginals = [member.marginals for member in aligned if member.marginals is not None]
+    return replace(
+        first,
+        probabilities=_combine_heads([member.probabilities for member in aligned], mean, shares),
+        marginals=_combine_heads(marginals, mean, shares) if len(marginals) == len(aligned) else None,
+    )
+
+
+def _combine_heads(
+    members: Sequence[Probabilities], mean: Mean, shares: NDArray[np.float64]
+) -> dict[str, NDArray[np.float32]]:
+    combined = {}
+    for name in HEAD_NAMES:
+        total = np.zeros(members[0][name].shape)  # float64, one head at a time
+        for member, share in zip(members, shares, strict=True):
+            if share:
+                total += share * transform(member[name], mean)
+        if mean == "geometric":
+            total = np.exp(total - total.max(axis=1, keepdims=True))
+        if mean != "arithmetic":
+            total /= total.sum(axis=1, keepdims=True)
+        combined[name] = total.astype(np.float32)
+    return combined
+
+
+def transform(probabilities: NDArray[np.float32], mean: Mean) -> NDArray[np.floating]:
+    """(N, num_classes): what a mean adds up: the probabilities, their logarithms, or places from 0."""
+    if mean == "geometric":
+        return np.log(np.maximum(probabilities, SMALLEST))
+    if mean == "rank":
+        return rankdata(probabilities, axis=1) - 1 + probabilities  # which decides where places are even
+    return probabilities
+
+
+def disagreement(members: Sequence[Predictions], names: Sequence[str]) -> pd.DataFrame:
+    """For each pair of members: one, other, and for each head the share of images that they read differently."""
+    decided = [
+        decode(align(m, members[0], name, names[0]).probabilities) for m, name in zip(members, names, strict=True)
+    ]
+    rows = [
+        {"one": names[i], "other": names[j]}
+        | {name: (decided[i][name] != decided[j][name]).mean() for name in HEAD_NAMES}
+        for i, j in combinations(range(len(members)), 2)
+    ]
+    return pd.DataFrame(rows, columns=["one", "other", *HEAD_NAMES])
 
 
 def align(member: Predictions, to: Predictions, name: str, to_name: str) -> Predictions:
@@ -38,17 +105,21 @@ def align(member: Predictions, to: Predictions, name: str, to_name: str) -> Pred
             f"{name} and {to_name} predict different images: {len(only_one)} only in {name} ({_first(only_one)}), "
             f"{len(only_other)} only in {to_name} ({_first(only_other)}). Members need the same data and folds."
         )
-    rows = order[places]
-    labels = None if member.labels is None else {key: values[rows] for key, values in member.labels.items()}
-    if labels is not None and to.labels is not None:
-        for head in HEADS:
-            differs = np.flatnonzero(labels[head.name] != to.labels[head.name])
-            if len(differs):
-                raise InputError(
-                    f"{name} and {to_name} have different labels of {to.image_ids[differs[0]]}: {head.name} "
-                    f"{labels[head.name][differs[0]]} and {to.labels[head.name][differs[0]]}. Their train.csv differ."
-                )
-    return Predictions(to.image_ids, {key: values[rows] for key, values in member.probabilities.items()}, labels)
+    aligned = take(member, order[places])
+    if aligned.labels is not None and to.labels is not None:
+        _check_labels(aligned.labels, to, name, to_name)
+    return aligned
+
+
+def _check_labels(labels: Mapping[str, NDArray[np.int64]], to: Predictions, name: str, to_name: str) -> None:
+    assert to.labels is not None
+    for head in HEAD_NAMES:
+        differs = np.flatnonzero(labels[head] != to.labels[head])
+        if len(differs):
+            raise InputError(
+                f"{name} and {to_name} have different labels of {to.image_ids[differs[0]]}: {head} "
+                f"{labels[head][differs[0]]} and {to.labels[head][differs[0]]}. Their train.csv differ."
+            )
 
 
 def _first(image_ids: np.ndarray) -> str:

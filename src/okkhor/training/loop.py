@@ -1,13 +1,14 @@
 """The steps of training, and inference."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn import functional
@@ -16,6 +17,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from okkhor.errors import InputError
+from okkhor.predictions import Labels, Predictions
+from okkhor.schema import HEAD_NAMES, MARGINALS
 from okkhor.training.distributed import Group
 from okkhor.training.mixing import MixedBatch, mix_batch
 from okkhor.training.precision import Precision
@@ -155,13 +158,33 @@ def resize(images: torch.Tensor, size: int) -> torch.Tensor:
 def infer(
     network: nn.Module, batches: Iterable[torch.Tensor | Batch], precision: Precision
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """For each batch and head, the probabilities (B, num_classes) float32, on the CPU, in the order of the batches."""
+    """For each batch and head, the probabilities (B, num_classes) float32, on the CPU, in the order of the batches.
+
+    Where there is a grapheme head, also what it says about the classes of each head, under the names of MARGINALS.
+    """
     network.eval()
     for batch in batches:
         images = batch if isinstance(batch, torch.Tensor) else batch[0]
         with precision.autocast():
             logits = network(images.to(precision.device, non_blocking=True))
         yield {name: values.float().softmax(dim=1).cpu() for name, values in logits.items()}
+
+
+def join_batches(
+    parts: Iterable[Mapping[str, torch.Tensor]],
+    image_ids: NDArray[np.str_],
+    labels: Labels | None = None,
+    unseen: NDArray[np.bool_] | None = None,
+) -> Predictions:
+    """What `infer` gives for each batch, as one table."""
+    by_name: dict[str, list[torch.Tensor]] = {}
+    for part in parts:
+        for name, values in part.items():
+            by_name.setdefault(name, []).append(values)
+    joined = {name: torch.cat(values).numpy() for name, values in by_name.items()}
+    has_graphemes = all(name in joined for name in MARGINALS.values())
+    marginals = {head: joined[name] for head, name in MARGINALS.items()} if has_graphemes else None
+    return Predictions(image_ids, {name: joined[name] for name in HEAD_NAMES}, labels, marginals, unseen)
 
 
 def to_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:

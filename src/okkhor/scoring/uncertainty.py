@@ -1,0 +1,39 @@
+"""How far chance alone moves a score: the bootstrap, Efron 1979."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from okkhor.predictions import Labels
+from okkhor.scoring.metric import competition_score
+
+NUM_DRAWS = 400
+
+
+def bootstrap_scores(
+    labels: Labels,
+    decisions: Sequence[Labels],
+    weights: NDArray[np.float64],
+    seed: int = 0,
+    num_images: int | None = None,
+) -> NDArray[np.float64]:
+    """(D, NUM_DRAWS) float64: the score of each of D decisions on the same sets of images drawn with replacement.
+
+    labels, decisions: for each head, (N,) int64. weights: (N,) float64, an image is drawn in proportion to its own.
+    num_images: of a drawn set; None: as many as weigh anything. Macro recall is over the classes that are drawn.
+    """
+    generator = np.random.default_rng(seed)
+    chances = weights / weights.sum()
+    size = num_images or int(np.count_nonzero(weights))
+    scores = np.zeros((len(decisions), NUM_DRAWS))
+    for draw in range(NUM_DRAWS):
+        counts = generator.multinomial(size, chances).astype(np.float64)
+        scores[:, draw] = [competition_score(labels, decided, counts)["score"] for decided in decisions]
+    return scores
+
+
+def interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The middle 95 % of the drawn values."""
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,96 @@
+"""What a fold trains on: without what is held out, blacklisted or validated with, and what test images add."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SMALL, make_predictions, read_number
+
+from okkhor.commands import training_set
+from okkhor.commands.prepare import Prepared
+from okkhor.commands.training_set import select_training_set
+from okkhor.config import Config, DataConfig, ModelConfig
+from okkhor.data import competition
+from okkhor.data.competition import TrainSet
+from okkhor.data.folds import Folds
+from okkhor.errors import InputError
+from okkhor.predictions import Predictions
+from okkhor.schema import HEAD_NAMES, HEADS
+
+CONFIG = Config(data=DataConfig(root="input/small", size=SMALL), model=ModelConfig(graphemes="linear"))
+
+
+@pytest.fixture
+def prepared(train_set: TrainSet, test_set: competition.TestSet, small_cache: Path) -> Prepared:
+    """24 images in two folds; the first holds the grapheme খা (2, 1, 0) out."""
+    numbers = np.arange(24) % 2
+    unseen_in = np.where(train_set.table["grapheme"] == "খা", 0, -1)
+    folds = Folds(numbers, unseen_in, Path("folds/small-unseen.csv"))
+    return Prepared(train_set, train_set.table, np.ones(24, bool), test_set, folds, small_cache)
+
+
+def test_a_fold_trains_on_the_others_without_the_graphemes_that_it_holds_out(prepared: Prepared) -> None:
+    training = select_training_set(CONFIG, prepared, fold=0)
+    table = prepared.train.table
+    expected = [row for row in range(24) if row % 2 == 1 and table["grapheme"].iloc[row] != "খা"]
+    assert training.rows.tolist() == expected
+    for head in HEADS:
+        assert training.labels[head.name].tolist() == table[head.name].iloc[expected].tolist()
+    for row, number in zip(expected, training.labels["grapheme"], strict=True):
+        assert training.graphemes[number].tolist() == table[list(HEAD_NAMES)].iloc[row].tolist()
+    assert select_training_set(CONFIG, prepared, fold=1).rows.tolist() == list(range(0, 24, 2))
+
+
+def test_a_blacklisted_image_and_one_fixed_into_a_held_out_grapheme_are_left_out(prepared: Prepared) -> None:
+    before = select_training_set(CONFIG, prepared, fold=0).rows.tolist()
+    usable, corrected = np.ones(24, bool), prepared.train.table.copy()
+    usable[before[0]] = False
+    corrected.loc[before[1], list(HEAD_NAMES)] = [2, 1, 0]  # খা, which the fold must not know
+    changed = replace(prepared, usable=usable, corrected=corrected)
+    assert select_training_set(CONFIG, changed, fold=0).rows.tolist() == before[2:]
+
+
+def sure_of(image_ids: list[str], labels: list[tuple[int, int, int]], confidences: list[float]) -> Predictions:
+    """Predictions that give each image these labels, each head with this probability."""
+    probabilities = {}
+    for column, head in enumerate(HEADS):
+        values = np.empty((len(labels), head.num_classes), np.float32)
+        for row, (triple, confidence) in enumerate(zip(labels, confidences, strict=True)):
+            values[row] = (1 - confidence) / (head.num_classes - 1)
+            values[row, triple[column]] = confidence
+        probabilities[head.name] = values
+    return replace(make_predictions(image_ids, labelled=False), probabilities=probabilities)
+
+
+def with_pseudo_labels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, predictions: Predictions) -> Config:
+    monkeypatch.setattr(
+        training_set, "pseudo_table", lambda config, fold: Path(f"runs/{config.data.pseudo}/fold{fold}")
+    )
+    monkeypatch.setattr(training_set, "read_predictions", lambda _path: predictions)
+    return replace(CONFIG, data=replace(CONFIG.data, pseudo="other", cache_dir=str(tmp_path)))
+
+
+def test_test_images_that_are_read_surely_are_added_with_what_is_read(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = ["Test_2", "Test_0", "Test_1", "Test_3"]
+    read = sure_of(ids, [(0, 2, 0), (3, 4, 4), (0, 0, 0), (9, 9, 6)], [0.99, 0.97, 0.9, 0.99])
+    training = select_training_set(with_pseudo_labels(monkeypatch, tmp_path, read), prepared, fold=0)
+    plain = select_training_set(CONFIG, prepared, fold=0)
+    assert training.rows.tolist() == [*plain.rows.tolist(), 24, 25]  # 0.9 is too little; (9, 9, 6) has no class
+    assert [training.labels[name][-2:].tolist() for name in HEAD_NAMES] == [[0, 3], [2, 4], [0, 4]]
+    assert training.graphemes[training.labels["grapheme"][-2:]].tolist() == [[0, 2, 0], [3, 4, 4]]
+    assert "Pseudo-labels: 2 of 4 test images" in capsys.readouterr().out
+    assert [read_number(image) for image in np.load(training.caches[1])] == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"), [(["Test_0", "Test_9"], "other images"), (["Test_0", "Test_1", "Test_2", "Test_3"], "Lower it")]
+)
+def test_readings_of_other_images_or_of_none_surely_are_refused(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ids: list[str], words: str
+) -> None:
+    read = sure_of(ids, [(0, 0, 0)] * len(ids), [0.5] * len(ids))
+    with pytest.raises(InputError, match=words):
+        select_training_set(with_pseudo_labels(monkeypatch, tmp_path, read), prepared, fold=0)
