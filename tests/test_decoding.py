@@ -143,7 +143,7 @@ def test_the_mean_over_a_components_graphemes_is_the_grapheme_rule_with_exponent
 
 
 def test_the_grapheme_rule_needs_a_grapheme_head() -> None:
-    with pytest.raises(InputError, match=r"no grapheme head\. Train model\.graphemes=linear"):
+    with pytest.raises(InputError, match=r"no grapheme head\. Train all networks with model\.graphemes=linear"):
         apply_rule(rule_of("grapheme", 1.0, 1.0, uneven_graphemes()), make_predictions(IDS))
 
 

@@ -92,7 +92,8 @@ def make_sources(
     if rule == "grapheme":
         if predictions.marginals is None:
             raise InputError(
-                "decode.rule=grapheme: these networks have no grapheme head. Train model.graphemes=linear."
+                "decode.rule=grapheme: here speaks no grapheme head. "
+                "Train all networks with model.graphemes=linear; stacking leaves it out."
             )
         others: Probabilities = predictions.marginals
         return [_mix(heads, others, share) for share in parameters]

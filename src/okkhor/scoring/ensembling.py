@@ -93,6 +93,13 @@ def disagreement(members: Sequence[Predictions], names: Sequence[str]) -> pd.Dat
 
 def align(member: Predictions, to: Predictions, name: str, to_name: str) -> Predictions:
     """The member's rows in the order of `to`. Raises InputError that names the images or labels that differ."""
+    aligned = member if np.array_equal(member.image_ids, to.image_ids) else _reorder(member, to, name, to_name)
+    if aligned.labels is not None and to.labels is not None:
+        _check_labels(aligned.labels, to, name, to_name)
+    return aligned
+
+
+def _reorder(member: Predictions, to: Predictions, name: str, to_name: str) -> Predictions:
     order = np.argsort(member.image_ids)
     places = np.searchsorted(member.image_ids[order], to.image_ids)
     same = len(member) == len(to) and np.array_equal(
@@ -105,10 +112,7 @@ def align(member: Predictions, to: Predictions, name: str, to_name: str) -> Pred
             f"{name} and {to_name} predict different images: {len(only_one)} only in {name} ({_first(only_one)}), "
             f"{len(only_other)} only in {to_name} ({_first(only_other)}). Members need the same data and folds."
         )
-    aligned = take(member, order[places])
-    if aligned.labels is not None and to.labels is not None:
-        _check_labels(aligned.labels, to, name, to_name)
-    return aligned
+    return take(member, order[places])
 
 
 def _check_labels(labels: Mapping[str, NDArray[np.int64]], to: Predictions, name: str, to_name: str) -> None:

@@ -22,6 +22,7 @@ def decide_nested(
     head, (n,) int64.
     """
     decided = {name: np.empty(len(parts), np.int64) for name in HEAD_NAMES}
+    assert len(np.unique(parts)) > 1, "a single part leaves nothing to choose on"
     for part in np.unique(parts):
         rows = parts == part
         found = decide(fit(~rows), rows)

@@ -2,8 +2,8 @@
 
 Wolpert 1992, Stacked generalization. A class scores the weighted sum of the members' log-probabilities, plus a number
 of its own; softmax of the scores are the probabilities: a geometric mean with learnt weights and learnt priors. A free
-weight for each class of each member (56,000 for the roots of two members) overfits: it gave .899 on images for which
-the plain mean gives .913 (EXPERIMENTS.md).
+weight for each class of each member (56,000 for the roots of two members) overfits: .899 where the plain mean has .913
+(EXPERIMENTS.md).
 """
 
 from collections.abc import Sequence
