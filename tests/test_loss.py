@@ -58,6 +58,25 @@ def test_label_smoothing_is_torchs() -> None:
     torch.testing.assert_close(loss, ((2 * root + vowel + consonant) / 4).mean())
 
 
+def test_smoothed_and_adjusted_the_best_answer_to_a_class_prefers_no_other_class() -> None:
+    """The first class is ten times as frequent as the third; shown an image of the second, neither is likelier."""
+    counts = {head.name: np.repeat([0, 1, 2], [100, 30, 10]) for head in HEADS}
+    loss = ThreeHeadLoss(LossConfig(label_smoothing=0.1, logit_adjustment=1.0), "classes", counts, CPU)
+    logits = {head.name: torch.zeros(1, head.num_classes, requires_grad=True) for head in HEADS}
+    optimizer = torch.optim.Adam(list(logits.values()), lr=0.05)
+    for _ in range(1500):
+        optimizer.zero_grad()
+        loss(logits, torch.tensor([[1, 1, 1]])).backward()
+        optimizer.step()
+    for values in logits.values():
+        first, second, third = values[0, :3].tolist()
+        assert first == pytest.approx(third, abs=0.05)
+        # in training the second has .9 + .1 * 30/140, the first .1 * 100/140: without the priors' part of it
+        assert second - first == pytest.approx(
+            np.log((0.9 + 0.1 * 30 / 140) / (0.1 * 100 / 140)) - np.log(30 / 100), abs=0.05
+        )
+
+
 def test_of_mixed_images_both_labels_count_by_their_shares() -> None:
     partners = LABELS.flip(0)
     one, other = make_loss()(make_logits(), LABELS), make_loss()(make_logits(), partners)
@@ -160,7 +179,8 @@ def test_parts_are_smoothed_and_adjusted_by_the_frequency_of_each_part() -> None
     shows = np.array([[0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 0, 1], [0, 0, 0, 0, 0, 1, 1]]).T
     shares = shows[TRAINING["consonant_diacritic"]].mean(axis=0)
     probabilities = torch.sigmoid(z + 0.7 * torch.from_numpy(np.log(shares / (1 - shares))))
-    targets = torch.from_numpy(shows)[LABELS[:, 2]].double() * 0.8 + 0.1
+    prior = torch.sigmoid(0.7 * torch.from_numpy(np.log(shares / (1 - shares))))
+    targets = torch.from_numpy(shows)[LABELS[:, 2]].double() * 0.8 + 0.2 * prior
     expected = functional.binary_cross_entropy(probabilities, targets, reduction="none").sum(dim=1).mean()
     loss = make_loss("parts", label_smoothing=0.2, logit_adjustment=0.7, head_weights=(0.0, 0.0, 1.0))
     assert loss(logits, LABELS).item() == pytest.approx(expected.item(), rel=1e-4)
@@ -185,7 +205,7 @@ def test_everything_at_once_is_what_it_is_one_after_the_other() -> None:
         )
         for share, labels in ((0.7, LABELS[:, column]), (0.3, partners[:, column])):
             right = logs[range(NUM_IMAGES), labels]
-            smooth = -0.9 * right - 0.1 * logs.mean(dim=1)
+            smooth = -0.9 * right - 0.1 * logs @ torch.from_numpy(counts**0.5 / (counts**0.5).sum())
             total += share * weight * torch.from_numpy(weights)[labels] * (1 - right.exp()) ** 1.5 * smooth
     loss = make_loss(**settings, hard_share=0.5)(make_logits(), LABELS, partners, 0.7)
     assert loss.dtype == torch.float32

@@ -96,7 +96,7 @@ class LossConfig:
     """What training minimises: a loss for each head, weighted."""
 
     head_weights: tuple[float, ...] = (2.0, 1.0, 1.0)  # of root, vowel, consonant; as the score weights them
-    label_smoothing: float = 0.0  # share of the label spread evenly over all classes
+    label_smoothing: float = 0.0  # share of the label spread over all classes; evenly, seen without the adjustment
     logit_adjustment: float = 0.0  # 1: all classes count alike, as in macro recall; arXiv:2007.07314
     class_balance: float = 0.0  # beta of the effective number of images, near 1; 0: none; arXiv:1901.05555
     focal_gamma: float = 0.0  # how much less an image counts that is learnt already; 0: none; arXiv:1708.02002
