@@ -8,11 +8,14 @@ import pytest
 from conftest import assert_same, make_predictions
 from scipy.stats import gmean
 
+from okkhor.commands.ensemble import align_folds
 from okkhor.errors import InputError
 from okkhor.predictions import Predictions, read_predictions, write_predictions
 from okkhor.schema import HEAD_NAMES, HEADS
+from okkhor.scoring.choosing import OutOfFold
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.ensembling import Mean, average, combine, disagreement
+from okkhor.scoring.trained_graphemes import count_graphemes
 
 IDS = [f"Train_{k}" for k in range(40)]
 
@@ -187,3 +190,13 @@ def test_members_disagree_where_they_read_differently(one: Predictions, two: Pre
             x != y for x, y in zip(decode(one.probabilities)[name], decode(two.probabilities)[name], strict=True)
         ]
         assert table[name].tolist() == [sum(differs) / len(IDS), 0, sum(differs) / len(IDS)]
+
+
+def test_members_that_hold_out_other_graphemes_are_refused(one: Predictions, two: Predictions) -> None:
+    graphemes = count_graphemes(one.labels or {})
+    unseen = np.arange(len(IDS)) < 4
+    members = [[OutOfFold(replace(one, unseen=unseen), graphemes)], [OutOfFold(two, graphemes)]]
+    with pytest.raises(InputError, match=r"b and a hold out other graphemes"):
+        align_folds(members, ["a", "b"])
+    same = [[OutOfFold(replace(table, unseen=unseen), graphemes)] for table in (one, two)]
+    assert len(align_folds(same, ["a", "b"])) == 2

@@ -119,6 +119,8 @@ ARGUMENT_FAULTS = {
 
 
 COMBINATION_FAULTS = {
+    "run=a data.pseudo=a@tta3": ["data.pseudo=a@tta3", "learn from itself"],
+    "decode.rule=grapheme ensemble.weights=stacking": ["stacking leaves the grapheme heads out"],
     "run=a model.init_from=a": ["model.init_from=a", "start from itself"],
     "mix.cutmix=0.5 mix.cutmix_alpha=0": ["mix.cutmix_alpha=0", "above 0"],
     "mix.cutmix=0.6 mix.mixup=0.6": ["together at most 1"],

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from conftest import SMALL, make_predictions, read_number
 
-from okkhor.commands import training_set
+from okkhor.commands import pseudo_labels
 from okkhor.commands.prepare import Prepared
+from okkhor.commands.pseudo_labels import write_pseudo_labels
 from okkhor.commands.training_set import select_training_set
 from okkhor.config import Config, DataConfig, ModelConfig
 from okkhor.data import competition
@@ -65,9 +66,9 @@ def sure_of(image_ids: list[str], labels: list[tuple[int, int, int]], confidence
 
 def with_pseudo_labels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, predictions: Predictions) -> Config:
     monkeypatch.setattr(
-        training_set, "pseudo_table", lambda config, fold: Path(f"runs/{config.data.pseudo}/fold{fold}")
+        pseudo_labels, "pseudo_table", lambda config, fold: Path(f"runs/{config.data.pseudo}/fold{fold}")
     )
-    monkeypatch.setattr(training_set, "read_predictions", lambda _path: predictions)
+    monkeypatch.setattr(pseudo_labels, "read_predictions", lambda _path: predictions)
     return replace(CONFIG, data=replace(CONFIG.data, pseudo="other", cache_dir=str(tmp_path)))
 
 
@@ -78,19 +79,47 @@ def test_test_images_that_are_read_surely_are_added_with_what_is_read(
     read = sure_of(ids, [(0, 2, 0), (3, 4, 4), (0, 0, 0), (9, 9, 6)], [0.99, 0.97, 0.9, 0.99])
     training = select_training_set(with_pseudo_labels(monkeypatch, tmp_path, read), prepared, fold=0)
     plain = select_training_set(CONFIG, prepared, fold=0)
-    assert training.rows.tolist() == [*plain.rows.tolist(), 24, 25]  # 0.9 is too little; (9, 9, 6) has no class
+    assert training.rows.tolist() == [*plain.rows.tolist(), 24 + 2, 24]  # 0.9 is too little; (9, 9, 6) has no class
     assert [training.labels[name][-2:].tolist() for name in HEAD_NAMES] == [[0, 3], [2, 4], [0, 4]]
     assert training.graphemes[training.labels["grapheme"][-2:]].tolist() == [[0, 2, 0], [3, 4, 4]]
     assert "Pseudo-labels: 2 of 4 test images" in capsys.readouterr().out
-    assert [read_number(image) for image in np.load(training.caches[1])] == [2, 0]
+    assert [read_number(image) for image in np.load(training.caches[1])] == [0, 1, 2, 3]
+
+
+def test_a_grapheme_that_is_held_out_does_not_come_back_through_test_images(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    read = sure_of(["Test_0", "Test_1"], [(2, 1, 0), (0, 0, 0)], [0.99, 0.99])
+    config = with_pseudo_labels(monkeypatch, tmp_path, read)
+    held_out, both = (select_training_set(config, prepared, fold).pseudo for fold in (0, 1))
+    assert held_out is not None
+    assert both is not None
+    assert held_out["image_id"].tolist() == ["Test_1"]
+    assert both["image_id"].tolist() == ["Test_0", "Test_1"]
+
+
+def test_a_fold_goes_on_with_the_pseudo_labels_that_it_began_with(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pseudo_labels, "fold_folder", lambda _run, _fold: tmp_path)
+    read = sure_of(["Test_0", "Test_1"], [(0, 2, 0), (0, 0, 0)], [0.99, 0.99])
+    begun = select_training_set(with_pseudo_labels(monkeypatch, tmp_path, read), prepared, 1)
+    assert begun.pseudo is not None
+    write_pseudo_labels(begun.pseudo, tmp_path)
+    other = sure_of(["Test_0", "Test_1"], [(3, 4, 4), (0, 0, 0)], [0.99, 0.5])
+    again = select_training_set(with_pseudo_labels(monkeypatch, tmp_path, other), prepared, 1)
+    assert again.rows.tolist() == begun.rows.tolist()
+    for name, values in begun.labels.items():
+        assert again.labels[name].tolist() == values.tolist()
 
 
 @pytest.mark.parametrize(
-    ("ids", "words"), [(["Test_0", "Test_9"], "other images"), (["Test_0", "Test_1", "Test_2", "Test_3"], "Lower it")]
+    ("ids", "confidence", "words"),
+    [(["Test_0", "Test_9"], 0.99, "Test_9 is no test image"), (["Test_0", "Test_1"], 0.5, "Lower it")],
 )
 def test_readings_of_other_images_or_of_none_surely_are_refused(
-    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ids: list[str], words: str
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ids: list[str], confidence: float, words: str
 ) -> None:
-    read = sure_of(ids, [(0, 0, 0)] * len(ids), [0.5] * len(ids))
+    read = sure_of(ids, [(0, 0, 0)] * len(ids), [confidence] * len(ids))
     with pytest.raises(InputError, match=words):
         select_training_set(with_pseudo_labels(monkeypatch, tmp_path, read), prepared, fold=0)

@@ -111,6 +111,8 @@ def _find_loss_problems(config: Config) -> Iterator[str]:
         yield "loss.head_weights=[0,0,0]: then nothing is learnt. At least one must be above 0."
     if model.graphemes != "none" and not loss.grapheme_weight:
         yield f"model.graphemes={model.graphemes} with loss.grapheme_weight=0: that head would not learn."
+    if config.decode.rule == "grapheme" and config.ensemble.weights == "stacking":
+        yield "decode.rule=grapheme: stacking leaves the grapheme heads out. Use one of the two."
     if model.consonant == "parts" and loss.focal_gamma:
         yield "loss.focal_gamma: not defined for the four yes-no questions of model.consonant=parts. Use one."
 
@@ -118,6 +120,8 @@ def _find_loss_problems(config: Config) -> Iterator[str]:
 def _find_training_problems(config: Config) -> Iterator[str]:
     if config.run and config.model.init_from == config.run:
         yield f"model.init_from={config.run}: a run can't start from itself. Give this one another name: run=<name>."
+    if config.run and config.data.pseudo.partition("@")[0] == config.run:
+        yield f"data.pseudo={config.data.pseudo}: a run can't learn from itself. Give this one another name."
     train, optimizer, processes = config.train, config.optimizer, config.launch.processes
     parts = train.accumulate * processes
     if train.batch_size % parts:

@@ -1,51 +1,55 @@
 """What each rule of decoding brings, out of fold, and the one that a submission is decoded by."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from okkhor.commands.members import join
 from okkhor.config import DecodeConfig
-from okkhor.predictions import Labels, Predictions
+from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES
-from okkhor.scoring.choosing import OutOfFold, choose_rule, decide_out_of_fold
+from okkhor.scoring.choosing import Candidates, OutOfFold
 from okkhor.scoring.decoding import Rule, RuleName, apply_rule, decode
 from okkhor.scoring.metric import score_subsets, subsets_of
 from okkhor.scoring.nested import random_parts
 from okkhor.scoring.uncertainty import bootstrap_scores, interval
 
+Decoder = Callable[[Predictions], dict[str, NDArray[np.int64]]]
+
 NUM_PARTS = 5  # of the images of a single fold
 RULES: tuple[RuleName, ...] = ("argmax", "prior", "grapheme", "joint")
 
 
-def print_decisions(folds: Sequence[OutOfFold], config: DecodeConfig) -> dict[str, Labels]:
-    """Print the score of each rule in each subset, and its gain over argmax; returns what each decides.
+def print_decisions(folds: Sequence[OutOfFold], config: DecodeConfig) -> None:
+    """Print the score of each rule in each subset, and its gain over argmax.
 
     A rule's exponents are chosen on other images than those that it is judged on: on the other folds, or, where there
-    is one fold, on the other four fifths of it.
+    is one fold, on the other four fifths of it. Intervals are of images drawn anew; what graphemes and writers vary,
+    of which each has many images, comes on top.
     """
     whole, parts = join(folds), split(folds)
     assert whole.labels is not None
     subsets = subsets_of(whole.unseen, len(whole))
     rules = [rule for rule in RULES if rule != "grapheme" or whole.marginals is not None]
-    decided: dict[str, Labels] = {rule: decide_out_of_fold(rule, folds, config.prior, parts) for rule in rules}
+    candidates = [Candidates(rule, folds, config.prior) for rule in rules]
+    decided = [one.decide_out_of_fold(parts) for one in candidates]
     judged = "mix" if "mix" in subsets else "all"
-    draws = bootstrap_scores(whole.labels, list(decided.values()), subsets[judged])
-    print(f"\nDecoding, chosen on other images than it is judged on; 95 % intervals of {judged} by the bootstrap:")
+    draws = bootstrap_scores(whole.labels, decided, subsets[judged])
+    print(f"\nDecoding, chosen on other images than it is judged on; 95 % of draws of images for {judged}:")
     print(
         f"  {'':10}" + "".join(f"{name:>9}" for name in subsets) + f"{'interval':>19}{'gain over argmax':>19}  chosen"
     )
-    for rule, drawn in zip(rules, draws, strict=True):
-        scores = score_subsets(whole.labels, decided[rule], whole.unseen)
+    for number, rule in enumerate(rules):
+        scores = score_subsets(whole.labels, decided[number], whole.unseen)
         columns = "".join(f"{scores[name]['score']:9.4f}" for name in subsets)
-        print(f"  {rule:10}{columns}{_range(drawn):>19}", end="")
-        print(
-            ""
-            if rule == "argmax"
-            else f"{_range(drawn - draws[0], '+'):>19}  {describe(choose_rule(rule, folds, config.prior))}"
+        gain = (
+            f"{_range(draws[number] - draws[0], '+'):>19}  {describe(candidates[number].make_rule())}" if number else ""
         )
-    return decided
+        print(f"  {rule:10}{columns}{_range(draws[number]):>19}{gain}")
+    if judged == "all":
+        print("  No grapheme is held out here: what joint costs unseen ones shows with folds.scheme=unseen alone.")
 
 
 def split(folds: Sequence[OutOfFold]) -> NDArray[np.int64]:
@@ -55,19 +59,17 @@ def split(folds: Sequence[OutOfFold]) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(folds)), [len(fold.predictions) for fold in folds])
 
 
-def decode_by_rule(
-    predictions: Predictions, folds: Sequence[OutOfFold], config: DecodeConfig
-) -> dict[str, NDArray[np.int64]]:
-    """The labels of new images by decode.rule, as it is chosen on all out-of-fold predictions of the same networks.
+def choose_decoder(folds: Sequence[OutOfFold], config: DecodeConfig) -> Decoder:
+    """What decides for new images, by decode.rule as it is chosen on all out-of-fold predictions of the same networks.
 
     Out of fold one network speaks of an image, of a test image the mean of all folds, which is surer: an exponent that
     is a little too high for it, as a small price for an honest choice.
     """
     if config.rule == "argmax":
-        return decode(predictions.probabilities)
-    rule = choose_rule(config.rule, folds, config.prior)
-    print(f"Decoded by the rule {rule.name}: {describe(rule)}.")
-    return apply_rule(rule, predictions)
+        return lambda predictions: decode(predictions.probabilities)
+    rule = Candidates(config.rule, folds, config.prior).make_rule()
+    print(f"Decoding by the rule {rule.name}: {describe(rule)}.")
+    return partial(apply_rule, rule)
 
 
 def describe(rule: Rule) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from okkhor.commands.decisions import decode_by_rule, print_decisions, split
+from okkhor.commands.decisions import choose_decoder, print_decisions, split
 from okkhor.commands.members import join, open_member, read_out_of_fold, read_test
 from okkhor.commands.score import print_leaderboard, print_scores, score_table
 from okkhor.config import Config, EnsembleConfig
 from okkhor.data.tables import read_test_table
-from okkhor.errors import ConfigError
+from okkhor.errors import ConfigError, InputError
 from okkhor.predictions import Predictions, concatenate, take
 from okkhor.runs import fold_folder
 from okkhor.scoring.choosing import OutOfFold
@@ -35,11 +35,12 @@ def main(arguments: Sequence[str]) -> None:
     first = fold_folder(members[0].run, members[0].folds[0])
     given = dict(map(split_argument, arguments)).get("data.root")
     root = Path(given or load_stored(first / "config.yaml").data.root)
+    tests = [read_test(member, root) for member in members]
+    test = read_test_table(root)
     folds = align_folds([read_out_of_fold(member) for member in members], config.runs)
     combination, ensemble = score_ensemble(folds, config)
-    combined = combination([read_test(member, root) for member in members])
-    test = read_test_table(root)
-    submission = make_submission(test, combined.image_ids, decode_by_rule(combined, ensemble, config.decode))
+    combined = combination(tests)
+    submission = make_submission(test, combined.image_ids, choose_decoder(ensemble, config.decode)(combined))
     path = SUBMISSIONS / f"{config.name}.csv"
     write_submission(submission, test, path)
     print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
@@ -49,11 +50,15 @@ def main(arguments: Sequence[str]) -> None:
 def align_folds(members: Sequence[list[OutOfFold]], names: Sequence[str]) -> list[list[OutOfFold]]:
     """The members' tables fold by fold, with the images in the order of the first member's.
 
-    Raises InputError where a fold's images differ: then one member has trained on what another is validated with.
+    Raises InputError where a fold's images differ, or the graphemes that it holds out: then one member has trained on
+    what another is validated with.
     """
     join_all = [join(member) for member in members]
     for table, name in zip(join_all, names, strict=True):
         align(table, join_all[0], name, names[0])
+    for member, name in zip(members, names, strict=True):
+        for fold, first in zip(member, members[0], strict=True):
+            check_unseen(fold.predictions, first.predictions, name, names[0])
     return [
         [
             OutOfFold(
@@ -66,10 +71,21 @@ def align_folds(members: Sequence[list[OutOfFold]], names: Sequence[str]) -> lis
     ]
 
 
+def check_unseen(one: Predictions, other: Predictions, name: str, other_name: str) -> None:
+    """Raises InputError where one member was trained on graphemes that the other has held out."""
+    unseen = [set() if p.unseen is None else set(p.image_ids[p.unseen].tolist()) for p in (one, other)]
+    if unseen[0] != unseen[1]:
+        raise InputError(
+            f"{name} and {other_name} hold out other graphemes: a member has trained on what the other is judged by. "
+            "Members need the same folds.scheme."
+        )
+
+
 def score_ensemble(members: Sequence[list[OutOfFold]], config: Config) -> tuple[Combination, list[OutOfFold]]:
     """Print the out-of-fold scores of members and ensemble; returns the combination, and what it says out of fold.
 
-    Weights are chosen on other images than those that they are judged on: see commands/decisions.py.
+    Weights are chosen on other images than those that they are judged on, and so are exponents of decoding; but these
+    are chosen on an ensemble whose weights knew the images that they are judged on: a little of the gain may be that.
     """
     names, tables = config.runs, [join(member) for member in members]
     parts = split(members[0])

@@ -13,7 +13,9 @@ from timm.utils import ModelEmaV3
 from torch import nn
 from torch.utils.data import DataLoader
 
+from okkhor.commands.members import check_same_split
 from okkhor.commands.prepare import Prepared
+from okkhor.commands.pseudo_labels import write_pseudo_labels
 from okkhor.commands.score import print_scores, score_table
 from okkhor.commands.training_set import TrainingSet, select_training_set
 from okkhor.config import Config
@@ -76,6 +78,8 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
     truth = Predictions(prepared.train.image_ids(validation), {}, labels, unseen=unseen)
     if group.is_main:
         write_graphemes(count_graphemes(training.labels), folder / "graphemes.csv")
+        if training.pseudo is not None:
+            write_pseudo_labels(training.pseudo, folder)
     fit(
         trainer,
         make_training_loader(images, order, config.data.num_workers, pin),
@@ -108,6 +112,7 @@ def find_source(config: Config, fold: int) -> Path:
     run = config.model.init_from
     same = fold_folder(run, fold)
     if is_finished(same):
+        check_same_split(config, same, "model.init_from")
         return same
     finished = sorted(path.parent for path in same.parent.glob("fold*/metrics.json"))
     if not finished:

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+from okkhor.config import Config, FoldsConfig
 from okkhor.errors import ConfigError
 from okkhor.limits import RANGES
 from okkhor.predictions import Predictions, concatenate, read_predictions
@@ -12,7 +13,7 @@ from okkhor.runs import finished_folds, fold_folder, test_suffix
 from okkhor.scoring.choosing import OutOfFold
 from okkhor.scoring.ensembling import average
 from okkhor.scoring.trained_graphemes import read_trained_graphemes
-from okkhor.settings import select_folds
+from okkhor.settings import load_stored, select_folds
 from okkhor.training.views import VIEWS
 
 VARIANT = re.compile(r"cycle\d+|tta[1-9]")
@@ -53,8 +54,8 @@ def open_member(name: str, fold: object = None) -> Member:
     if at and not VARIANT.fullmatch(variant):
         raise ConfigError(f"{name}: after @ stands cycle<k>, a snapshot, or tta<n>, the mean over n views.")
     member = Member(run, variant, choose_folds(run, fold))
-    if member.num_views not in range(1, len(VIEWS) + 1, 2):
-        raise ConfigError(f"{name}: the views are balanced for tta1, tta3, and so on to tta{len(VIEWS)}.")
+    if variant.startswith("tta") and member.num_views not in range(3, len(VIEWS) + 1, 2):
+        raise ConfigError(f"{name}: the views are balanced for tta3, tta5, tta7 and tta{len(VIEWS)}.")
     return member
 
 
@@ -91,3 +92,18 @@ def read_test(member: Member, root: Path) -> Predictions:
 
 def join(folds: Sequence[OutOfFold]) -> Predictions:
     return concatenate([fold.predictions for fold in folds])
+
+
+def check_same_split(config: Config, source: Path, key: str) -> None:
+    """Raises ConfigError where another run's fold was trained on the same data split otherwise.
+
+    Its fold of the same number then knows images or graphemes that this one is validated with.
+    """
+    stored = load_stored(source / "config.yaml")
+    same_data = Path(stored.data.root).resolve() == Path(config.data.root).resolve()
+    if same_data and stored.folds != config.folds:
+        names = [f.name for f in fields(FoldsConfig) if getattr(stored.folds, f.name) != getattr(config.folds, f.name)]
+        raise ConfigError(
+            f"{key}: {source} was trained with other folds ({', '.join(f'folds.{name}' for name in names)}) and has "
+            "seen what this fold is validated with. Train it with the same."
+        )

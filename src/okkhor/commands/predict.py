@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from okkhor.commands.decisions import decode_by_rule
+from okkhor.commands.decisions import choose_decoder
 from okkhor.commands.members import Member, open_member, read_out_of_fold
 from okkhor.commands.prepare import Prepared, prepare
 from okkhor.commands.score import print_leaderboard, print_scores, score_table
@@ -40,13 +40,14 @@ def main(arguments: Sequence[str]) -> None:
     if test is None:
         raise InputError(f"data.root={config.data.root}: no test.csv there, so nothing to predict.")
     if member.num_views > 1:
-        score_with_views(member)
+        score_with_views(config, member)
     predict_folds(config, member, test)
 
 
-def score_with_views(member: Member) -> None:
+def score_with_views(config: Config, member: Member) -> None:
     """Before they are used: what the views bring on each fold's own validation images, where these are at hand."""
-    config = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml")
+    own = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml").data.root
+    config = replace(config, data=replace(config.data, root=own))
     missing = [fold for fold in member.folds if not member.out_of_fold(fold).exists()]
     if missing and not (Path(config.data.root) / "train.csv").exists():
         print(f"Not scored out of fold: {config.data.root}/train.csv is not there.")
@@ -70,9 +71,11 @@ def predict_out_of_fold(config: Config, member: Member, fold: int, prepared: Pre
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
     network = load_network(config, member, fold, precision)
     rows = prepared.folds.validation_rows(fold)
-    assert prepared.train.image_ids(rows).tolist() == plain.image_ids.tolist(), (
-        f"{member.out_of_fold(fold)}: other folds"
-    )
+    if prepared.train.image_ids(rows).tolist() != plain.image_ids.tolist():
+        raise InputError(
+            f"{prepared.folds.path} is not the split that runs/{member.run} was trained with: fold {fold} has other "
+            "images. Bring that file back, or train again."
+        )
     images = CachedImages([prepared.cache], rows, prepared.train.labels(rows))
     batches = make_validation_loader(images, config.train.batch_size, config.data.num_workers, pin=False)
     predicted = infer_views(network, tqdm(batches, desc=f"Fold {fold}", disable=None), precision, member.num_views)
@@ -83,17 +86,18 @@ def predict_out_of_fold(config: Config, member: Member, fold: int, prepared: Pre
 def predict_folds(config: Config, member: Member, test: TestSet) -> None:
     """Predict the test images with each fold's network, keep the tables, submit the mean as decode.rule says."""
     root, folds = Path(config.data.root), member.folds
+    known = read_out_of_fold(member) if config.decode.rule != "argmax" else []
+    decoder = choose_decoder(known, config.decode)  # first: what is missing is told before the hours, not after
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
     networks = [load_network(config, member, fold, precision) for fold in folds]
     tables = predict_images(networks, test, config, precision, member.num_views)
+    for fold, table in zip(folds, tables, strict=True):
+        write_predictions(table, decode(table.probabilities), member.test(fold, root))
     mean = average(tables, names=[f"fold {fold}" for fold in folds])
-    known = read_out_of_fold(member) if config.decode.rule != "argmax" else []
-    submission = make_submission(test.table, mean.image_ids, decode_by_rule(mean, known, config.decode))
+    submission = make_submission(test.table, mean.image_ids, decoder(mean))
     number = f"-fold{folds[0]}" if len(folds) == 1 else ""
     path = SUBMISSIONS / f"{member.run}{number}{member.suffix}{test_suffix(member.run, folds[0], root)}.csv"
     write_submission(submission, test.table, path)
-    for fold, table in zip(folds, tables, strict=True):
-        write_predictions(table, decode(table.probabilities), member.test(fold, root))
     print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test.table)
 

@@ -15,7 +15,7 @@ from okkhor.commands.launch import launch
 from okkhor.commands.members import Member
 from okkhor.commands.predict import predict_folds
 from okkhor.commands.prepare import Prepared, prepare
-from okkhor.commands.training_set import check_pseudo
+from okkhor.commands.pseudo_labels import check_pseudo
 from okkhor.config import Config
 from okkhor.data.augmentation import parse_policy
 from okkhor.errors import ConfigError, InputError
@@ -109,6 +109,8 @@ def check_settings(config: Config, folds: Sequence[int]) -> None:
     if new_folds:
         create_network(config.model, config.data.size, graphemes=np.zeros((1, len(HEADS)), np.int64))
     check_pseudo(config, new_folds)
+    if config.decode.rule == "grapheme" and config.model.graphemes == "none":
+        raise ConfigError("decode.rule=grapheme: set model.graphemes=linear or arcface, whose head it reads.")
     if config.model.init_from:
         for fold in new_folds:
             find_source(config, fold)

@@ -35,8 +35,6 @@ def make_cache_key(train: TrainSet, data: DataConfig) -> str:
 def build_cache(train: TrainSet, data: DataConfig) -> Path:
     """The path of images.npy, built in one pass over the shards where it is not there yet.
 
-    Images of the shards that the table does not name are left out.
-
     Two processes at once: the second waits, then finds it. Killed half-way: what is left is built again.
     """
     key = make_cache_key(train, data)
@@ -80,11 +78,9 @@ def _write_images(path: Path, train: TrainSet, data: DataConfig, shape: tuple[in
     with tqdm(total=len(rows), desc="Resizing images", unit="image", disable=None) as bar:
         for shard in train.shards:
             for image_ids, block in read_images(shard, path.parent):
-                wanted = [place for place, image_id in enumerate(image_ids) if image_id in rows]
-                if wanted:
-                    small = np.stack([prepare_image(block[k], data.size, data.crop_to_ink) for k in wanted])
-                    target = np.lib.format.open_memmap(path, "r+")  # mapped anew: its pages leave this process's memory
-                    target[[rows[image_ids[k]] for k in wanted]] = small
-                    del target
-                    bar.update(len(wanted))
+                small = np.stack([prepare_image(image, data.size, data.crop_to_ink) for image in block])
+                target = np.lib.format.open_memmap(path, "r+")  # mapped anew: its pages leave this process's memory
+                target[[rows[image_id] for image_id in image_ids]] = small
+                del target
+                bar.update(len(block))
     sync(path)
