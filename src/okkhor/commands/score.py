@@ -6,17 +6,19 @@ from pathlib import Path
 import pandas as pd
 
 from okkhor.commands.decisions import print_decisions
-from okkhor.commands.members import join, open_member, read_out_of_fold
+from okkhor.commands.members import Member, join, open_member, read_out_of_fold
 from okkhor.commands.mistakes import write_mistakes
 from okkhor.config import Config
 from okkhor.data.tables import SUBMISSION_COLUMNS, read_csv, read_solution, read_test_table
 from okkhor.errors import ConfigError
 from okkhor.predictions import Predictions
+from okkhor.runs import fold_folder
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
-from okkhor.scoring.metric import score_subsets
+from okkhor.scoring.metric import score_subsets, subsets_of
 from okkhor.scoring.submission import check_submission, score_submission
-from okkhor.settings import load_arguments
+from okkhor.scoring.uncertainty import bootstrap_scores, interval
+from okkhor.settings import load_arguments, load_stored
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -40,8 +42,22 @@ def score_run(config: Config) -> None:
     scores = {f"fold {n}": score_table(fold.predictions)["all"] for n, fold in zip(member.folds, folds, strict=True)}
     print(f"{config.run}, out of fold, {len(whole):,} images:")
     print_scores(scores | score_table(whole))
+    print_chance(member, whole)
     print_decisions(folds, config.decode)
     write_mistakes(member, folds)
+
+
+def print_chance(member: Member, whole: Predictions) -> None:
+    """Print how far chance alone moves the score of a test set of the data folder's size: what a leaderboard shows."""
+    root = Path(load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml").data.root)
+    if not (root / "test.csv").exists():
+        return
+    assert whole.labels is not None
+    name, weights = list(subsets_of(whole.unseen, len(whole)).items())[-1]  # mix, or all
+    size = read_test_table(root)["image_id"].nunique()
+    drawn = bootstrap_scores(whole.labels, [decode(whole.probabilities)], weights, num_images=size)
+    low, high = interval(drawn[0])
+    print(f"  A test set of {size:,} images like these ({name}) scores {low:.4f} to {high:.4f}, in 95 of 100 cases.")
 
 
 def score_table(predictions: Predictions) -> dict[str, dict[str, float]]:
