@@ -17,9 +17,9 @@ from okkhor.errors import ConfigError, InputError
 COMMANDS = {
     "train": "train folds: prepare, train, score out of fold, predict the test images, write the submission",
     "prepare": "check the input, build cache and folds, say what was found, and stop",
-    "score": "score a run's out-of-fold predictions (run=), or a submission where answers are known (submission=)",
+    "score": "score a run out of fold, its decoding and its mistakes (run=), or a submission (submission=)",
     "predict": "predict a data folder's test images with a run's networks, write the submission",
-    "ensemble": "average runs, score that ensemble out of fold, write its submission",
+    "ensemble": "several runs as one: score that ensemble out of fold, write its submission",
     "show": "draw what the settings do to images: `show augment`, a batch before and after augmentation",
     "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",
 }
