@@ -13,7 +13,7 @@ from okkhor.scoring.metric import macro_recall, subsets_of
 from okkhor.scoring.nested import decide_nested
 from okkhor.scoring.trained_graphemes import TrainedGraphemes, merge_graphemes
 
-EXPONENTS = tuple(round(0.1 * step, 1) for step in range(16))  # 0 to 1.5
+EXPONENTS = tuple(round(0.1 * step, 1) for step in range(-5, 16))  # below 0: a loss that adjusted too far
 
 
 @dataclass(frozen=True)
