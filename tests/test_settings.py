@@ -120,6 +120,7 @@ ARGUMENT_FAULTS = {
 
 COMBINATION_FAULTS = {
     "run=a data.pseudo=a@tta3": ["data.pseudo=a@tta3", "learn from itself"],
+    "decode.rule=joint ensemble.mean=rank": ["decode.rule=joint", "no probabilities"],
     "decode.rule=grapheme ensemble.weights=stacking": ["stacking leaves the grapheme heads out"],
     "run=a model.init_from=a": ["model.init_from=a", "start from itself"],
     "mix.cutmix=0.5 mix.cutmix_alpha=0": ["mix.cutmix_alpha=0", "above 0"],

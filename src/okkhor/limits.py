@@ -111,6 +111,8 @@ def _find_loss_problems(config: Config) -> Iterator[str]:
         yield "loss.head_weights=[0,0,0]: then nothing is learnt. At least one must be above 0."
     if model.graphemes != "none" and not loss.grapheme_weight:
         yield f"model.graphemes={model.graphemes} with loss.grapheme_weight=0: that head would not learn."
+    if config.decode.rule != "argmax" and config.ensemble.mean == "rank" and config.ensemble.weights != "stacking":
+        yield f"decode.rule={config.decode.rule}: ensemble.mean=rank leaves no probabilities to decide by. Use argmax."
     if config.decode.rule == "grapheme" and config.ensemble.weights == "stacking":
         yield "decode.rule=grapheme: stacking leaves the grapheme heads out. Use one of the two."
     if model.consonant == "parts" and loss.focal_gamma:
