@@ -145,7 +145,7 @@ class DecodeConfig:
     """How probabilities become the labels of a submission."""
 
     rule: Literal["argmax", "prior", "grapheme", "joint"] = "argmax"  # see scoring/decoding.py; chosen out of fold
-    prior: Literal["counts", "posterior"] = "counts"  # the classes' shares of the training images; the networks' own mean
+    prior: Literal["counts", "posterior"] = "counts"  # shares of the training images; or the networks' own mean
 
 
 @dataclass(frozen=True)
