@@ -6,6 +6,7 @@ order of the rows. train.csv and test.csv list the images in another order than 
 
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -32,6 +33,12 @@ NUM_TRAIN, NUM_TEST = 24, 4  # images, in two shards each
 
 ROWS, COLUMNS = 2, 4  # of the cells that show an image's number in binary
 DARK, PAPER = 20, 250  # gray values
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heard() -> None:
+    """A shell starts what runs in its background with Ctrl-C ignored, and so would be the processes of the tests."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

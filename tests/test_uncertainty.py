@@ -65,3 +65,14 @@ def test_a_seed_fixes_the_draws() -> None:
     first, again = (bootstrap_scores(labels, [decided], np.ones(280), seed=3) for _ in range(2))
     assert (first == again).all()
     assert (first != bootstrap_scores(labels, [decided], np.ones(280), seed=4)).any()
+
+
+def test_writers_who_differ_move_a_score_more_than_their_images_do() -> None:
+    """Ten writers, five read well and five badly: the mean of ten drawn ones has the deviation of a fair coin's."""
+    labels = {head.name: np.tile(np.arange(7), 1000) for head in HEADS}
+    writers = np.repeat(np.arange(10), 700)
+    decided = {name: np.where(writers % 2 == 0, truth, (truth + 1) % 7) for name, truth in labels.items()}
+    by_image = bootstrap_scores(labels, [decided], np.ones(7000))[0]
+    by_writer = bootstrap_scores(labels, [decided], np.ones(7000), groups=writers)[0]
+    assert by_image.std() == pytest.approx(0.5 / np.sqrt(7000), rel=0.15)
+    assert by_writer.std() == pytest.approx(0.5 / np.sqrt(10), rel=0.15)

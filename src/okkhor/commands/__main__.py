@@ -51,6 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     except InputError as error:
         print(f"{'Settings' if isinstance(error, ConfigError) else 'Input'}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # ./run.sh score | head: whoever read the output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the flush at the end complain
+        return 1
     except OSError as error:
         if error.errno not in MENDABLE:
             raise

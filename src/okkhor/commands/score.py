@@ -9,7 +9,14 @@ from okkhor.commands.decisions import print_decisions
 from okkhor.commands.members import Member, join, open_member, read_out_of_fold
 from okkhor.commands.mistakes import write_mistakes
 from okkhor.config import Config
-from okkhor.data.tables import SUBMISSION_COLUMNS, read_csv, read_solution, read_test_table
+from okkhor.data.tables import (
+    SUBMISSION_COLUMNS,
+    read_class_map,
+    read_csv,
+    read_solution,
+    read_test_table,
+    read_train_table,
+)
 from okkhor.errors import ConfigError
 from okkhor.predictions import Predictions
 from okkhor.runs import fold_folder
@@ -49,15 +56,24 @@ def score_run(config: Config) -> None:
 
 def print_chance(member: Member, whole: Predictions) -> None:
     """Print how far chance alone moves the score of a test set of the data folder's size: what a leaderboard shows."""
-    root = Path(load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml").data.root)
-    if not (root / "test.csv").exists():
+    config = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml")
+    root, group = Path(config.data.root), config.folds.group
+    if not (root / "test.csv").exists() or (group and not (root / "train.csv").exists()):
         return
     assert whole.labels is not None
     name, weights = list(subsets_of(whole.unseen, len(whole)).items())[-1]  # mix, or all
     size = read_test_table(root)["image_id"].nunique()
-    drawn = bootstrap_scores(whole.labels, [decode(whole.probabilities)], weights, num_images=size)
-    low, high = interval(drawn[0])
-    print(f"  A test set of {size:,} images like these ({name}) scores {low:.4f} to {high:.4f}, in 95 of 100 cases.")
+    groups = None
+    if group:
+        table = read_train_table(root, read_class_map(root)).set_index("image_id")
+        groups = pd.factorize(table.loc[whole.image_ids, group])[0]
+    decided = [decode(whole.probabilities)]
+    low, high = interval(bootstrap_scores(whole.labels, decided, weights, num_images=size, groups=groups)[0])
+    print(
+        f"  A test set of {size:,} images like these ({name}) scores {low:.4f} to {high:.4f}, in 95 of 100 draws",
+        end=" ",
+    )
+    print(f"of {group}s and images." if group else "of images; what writers vary comes on top (folds.group).")
 
 
 def score_table(predictions: Predictions) -> dict[str, dict[str, float]]:

@@ -17,18 +17,25 @@ def bootstrap_scores(
     weights: NDArray[np.float64],
     seed: int = 0,
     num_images: int | None = None,
+    groups: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
     """(D, NUM_DRAWS) float64: the score of each of D decisions on the same sets of images drawn with replacement.
 
     labels, decisions: for each head, (N,) int64. weights: (N,) float64, an image is drawn in proportion to its own.
     num_images: of a drawn set; None: as many as weigh anything. Macro recall is over the classes that are drawn.
+    groups: (N,) int64, from 0, such as the writer of each image; as many groups are drawn first, then images of them,
+    since new images come from other writers too.
     """
     generator = np.random.default_rng(seed)
     chances = weights / weights.sum()
     size = num_images or int(np.count_nonzero(weights))
     scores = np.zeros((len(decisions), NUM_DRAWS))
     for draw in range(NUM_DRAWS):
-        counts = generator.multinomial(size, chances).astype(np.float64)
+        drawn = chances
+        if groups is not None:
+            num_groups = int(groups.max()) + 1
+            drawn = chances * generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups))[groups]
+        counts = generator.multinomial(size, drawn / drawn.sum()).astype(np.float64)
         scores[:, draw] = [competition_score(labels, decided, counts)["score"] for decided in decisions]
     return scores
 
