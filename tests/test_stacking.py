@@ -8,7 +8,7 @@ from okkhor.errors import InputError
 from okkhor.predictions import Predictions, take
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.decoding import decode
-from okkhor.scoring.ensembling import average
+from okkhor.scoring.ensembling import combine
 from okkhor.scoring.metric import competition_score
 from okkhor.scoring.stacking import apply_stacking, fit_stacking
 
@@ -46,7 +46,7 @@ def test_it_believes_the_member_that_knows_and_makes_up_for_its_prior_on_new_ima
         frequent, rare = stacking.biases[name][0], stacking.biases[name][-3:].mean()
         assert rare > frequent  # as the score counts them alike
     stacked = apply_stacking(stacking, judge, NAMES)
-    assert score_of(stacked) > score_of(average(judge, NAMES)) + 0.1
+    assert score_of(stacked) > score_of(combine(judge, NAMES)) + 0.1
     assert score_of(stacked) > score_of(judge[0]) + 0.005
     for name in HEAD_NAMES:
         np.testing.assert_allclose(stacked.probabilities[name].sum(axis=1), 1, rtol=1e-5)

@@ -11,7 +11,7 @@ from okkhor.limits import RANGES
 from okkhor.predictions import Predictions, concatenate, read_predictions
 from okkhor.runs import finished_folds, fold_folder, test_suffix
 from okkhor.scoring.choosing import OutOfFold
-from okkhor.scoring.ensembling import average
+from okkhor.scoring.ensembling import combine
 from okkhor.scoring.trained_graphemes import read_trained_graphemes
 from okkhor.settings import load_stored, select_folds
 from okkhor.training.views import VIEWS
@@ -87,7 +87,7 @@ def read_out_of_fold(member: Member) -> list[OutOfFold]:
 def read_test(member: Member, root: Path) -> Predictions:
     """The mean of its folds' predictions of a data folder's test images."""
     tables = [read_predictions(member.test(fold, root)) for fold in member.folds]
-    return average(tables, names=[f"{member.run} fold {fold}" for fold in member.folds])
+    return combine(tables, names=[f"{member.run} fold {fold}" for fold in member.folds])
 
 
 def join(folds: Sequence[OutOfFold]) -> Predictions:

@@ -22,7 +22,7 @@ from okkhor.models.weights import load_weights, read_graphemes
 from okkhor.predictions import Predictions, read_predictions, write_predictions
 from okkhor.runs import fold_folder, test_suffix
 from okkhor.scoring.decoding import decode
-from okkhor.scoring.ensembling import average
+from okkhor.scoring.ensembling import combine
 from okkhor.scoring.submission import SUBMISSIONS, make_submission, write_submission
 from okkhor.settings import load_arguments, load_stored, split_argument
 from okkhor.training.loop import join_batches
@@ -93,7 +93,7 @@ def predict_folds(config: Config, member: Member, test: TestSet) -> None:
     tables = predict_images(networks, test, config, precision, member.num_views)
     for fold, table in zip(folds, tables, strict=True):
         write_predictions(table, decode(table.probabilities), member.test(fold, root))
-    mean = average(tables, names=[f"fold {fold}" for fold in folds])
+    mean = combine(tables, names=[f"fold {fold}" for fold in folds])
     submission = make_submission(test.table, mean.image_ids, decoder(mean))
     number = f"-fold{folds[0]}" if len(folds) == 1 else ""
     path = SUBMISSIONS / f"{member.run}{number}{member.suffix}{test_suffix(member.run, folds[0], root)}.csv"

@@ -17,7 +17,7 @@ from okkhor.predictions import Predictions, read_predictions
 from okkhor.runs import fold_folder
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
-from okkhor.scoring.trained_graphemes import number_graphemes
+from okkhor.scoring.trained_graphemes import find_graphemes
 
 PSEUDO_FILE = "pseudo.csv"
 PSEUDO_COLUMNS = ("image_id", *HEAD_NAMES)
@@ -39,9 +39,9 @@ def select_pseudo_labels(
     table = read_predictions(source)
     labels = decode(table.probabilities)
     sure = confidence(table) >= config.data.pseudo_confidence
-    sure &= number_graphemes(labels, held_out) < 0
+    sure &= find_graphemes(labels, held_out) < 0
     if config.model.graphemes != "none":  # that head has no class for a combination that train lacks
-        sure &= number_graphemes(labels, graphemes) >= 0
+        sure &= find_graphemes(labels, graphemes) >= 0
     if not sure.any():
         raise InputError(
             f"data.pseudo={config.data.pseudo}: no test image is read with data.pseudo_confidence="

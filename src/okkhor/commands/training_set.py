@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from okkhor.commands.prepare import Prepared
 from okkhor.commands.pseudo_labels import cache_test_images, select_pseudo_labels
 from okkhor.config import Config
+from okkhor.data.holdout import number_graphemes
 from okkhor.schema import GRAPHEME, HEAD_NAMES
-from okkhor.scoring.trained_graphemes import number_graphemes
+from okkhor.scoring.trained_graphemes import find_graphemes
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class TrainingSet:
 def select_training_set(config: Config, prepared: Prepared, fold: int) -> TrainingSet:
     """The other folds, with the labels that are fixed, without the images that are blacklisted; then pseudo-labels."""
     table = prepared.corrected
-    graphemes = np.unique(table[list(HEAD_NAMES)].to_numpy(np.int64), axis=0)
+    _, graphemes = number_graphemes(table)
     rows = prepared.folds.training_rows(fold)
     rows = rows[prepared.usable[rows] & ~fixed_into_held_out(prepared, fold)[rows]]
     labels = {name: table[name].to_numpy()[rows] for name in HEAD_NAMES}
@@ -45,14 +46,14 @@ def select_training_set(config: Config, prepared: Prepared, fold: int) -> Traini
         rows = np.concatenate([rows, len(table) + extra_rows])
         labels = {name: np.concatenate([labels[name], extra[name].to_numpy()]) for name in HEAD_NAMES}
     if config.model.graphemes != "none":
-        labels[GRAPHEME] = number_graphemes(labels, graphemes)
+        labels[GRAPHEME] = find_graphemes(labels, graphemes)
     return TrainingSet(caches, rows, labels, graphemes, extra)
 
 
 def fixed_into_held_out(prepared: Prepared, fold: int) -> NDArray[np.bool_]:
     """(N,) bool: the rows of train.csv that a label fix makes a grapheme of, which this fold's training lacks."""
     labels = {name: prepared.corrected[name].to_numpy() for name in HEAD_NAMES}
-    return number_graphemes(labels, held_out_graphemes(prepared, fold)) >= 0
+    return find_graphemes(labels, held_out_graphemes(prepared, fold)) >= 0
 
 
 def held_out_graphemes(prepared: Prepared, fold: int) -> NDArray[np.int64]:

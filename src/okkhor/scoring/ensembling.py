@@ -13,15 +13,9 @@ from scipy.stats import rankdata
 from okkhor.errors import InputError
 from okkhor.predictions import Predictions, Probabilities, take
 from okkhor.schema import HEAD_NAMES
-from okkhor.scoring.decoding import decode
+from okkhor.scoring.decoding import SMALLEST, decode
 
 Mean = Literal["arithmetic", "geometric", "rank"]
-SMALLEST = float(np.finfo(np.float32).tiny)
-
-
-def average(members: Sequence[Predictions], names: Sequence[str]) -> Predictions:
-    """The plain mean probabilities."""
-    return combine(members, names)
 
 
 def combine(

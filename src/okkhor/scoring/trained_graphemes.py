@@ -36,7 +36,7 @@ def count_graphemes(labels: Mapping[str, NDArray[np.int64]]) -> TrainedGraphemes
     return TrainedGraphemes(triples, counts)
 
 
-def number_graphemes(labels: Mapping[str, NDArray[np.int64]], graphemes: NDArray[np.int64]) -> NDArray[np.int64]:
+def find_graphemes(labels: Mapping[str, NDArray[np.int64]], graphemes: NDArray[np.int64]) -> NDArray[np.int64]:
     """(N,) int64: the row of graphemes (G, 3) that the labels are, -1 where they are none."""
     triples = np.stack([labels[name] for name in HEAD_NAMES], axis=1)
     return pd.MultiIndex.from_arrays(graphemes.T).get_indexer(pd.MultiIndex.from_arrays(triples.T)).astype(np.int64)

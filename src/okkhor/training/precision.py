@@ -1,5 +1,6 @@
 """Mixed precision: which number format, and the loss scaling that float16 needs."""
 
+import re
 from dataclasses import dataclass
 
 import torch
@@ -30,14 +31,12 @@ def choose_device(name: str) -> torch.device:
     if was_launched() and name.startswith("cuda:"):
         raise ConfigError(f"train.device={name}: each of several processes has a GPU of its own. Set cuda, or auto.")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    try:
-        device = torch.device("cuda", local_rank()) if chosen == "cuda" else torch.device(chosen)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"train.device={name}: can't be used here ({reason}). Try train.device=auto.") from error
-    if device.type not in ("cpu", "cuda"):
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", chosen):
         raise ConfigError(f"train.device={name}: expected auto, cpu, cuda or cuda:<number>.")
+    device = torch.device("cuda", local_rank()) if chosen == "cuda" else torch.device(chosen)
+    found = torch.cuda.device_count()
+    if device.type == "cuda" and device.index >= found:
+        raise ConfigError(f"train.device={name}: can't be used here, torch sees {found} GPUs. Try train.device=auto.")
     return device
 
 
