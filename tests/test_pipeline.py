@@ -182,6 +182,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_the_same_command_goes_on(trained: Pr
 
 def test_a_run_killed_at_any_moment_ends_with_the_weights_of_an_unbroken_one(trained: Project) -> None:
     arguments = ["fold=3", "config=smoke", "train.save_minutes=0", "train.num_threads=1", "mix.cutmix=0.5"]
+    arguments += ["data.rendered_fraction=0.2"]  # drawn anew for each epoch, the one that is gone on with included
     trained.run(*arguments, "run=unbroken")
     folder = trained.folder / "runs/killed/fold3"
     for wanted in (1, 3):  # states on the disk when it is killed: one after each batch
@@ -247,6 +248,22 @@ def test_everything_at_once_trains_and_predicts(trained: Project) -> None:
     names = {f"{kind}{name}" for kind in ("model", "oof") for name in ("-cycle0", "-cycle1")}
     assert names <= {path.stem for path in folder.iterdir()}
     assert (trained.folder / "submissions/everything-fold0.csv").exists()
+
+
+def test_rendered_images_are_trained_on_beside_the_real_ones_and_never_validated_with(trained: Project) -> None:
+    arguments = ["fold=0", "config=smoke", "run=rendered", "train.epochs=1", "model.graphemes=linear"]
+    arguments += ["data.rendered_fraction=0.5", "data.rendered_graphemes=grammar"]
+    folds = trained.read("folds/smoke.csv").set_index("image_id")["fold"]
+    num_real = int((folds != 0).sum())
+    assert f"Fold 0: {2 * num_real} images to train on, {len(folds) - num_real} to validate" in (
+        trained.call(*arguments).stdout
+    )
+    folder = trained.folder / "runs/rendered/fold0"
+    assert sorted(pd.read_parquet(folder / "oof.parquet")["image_id"]) == sorted(folds.index[folds == 0])
+    assert not (folder / "rendered.npy").exists()
+    (folder / "metrics.json").unlink()  # as if it had been killed after its last epoch
+    trained.call(*arguments)
+    assert (folder / "metrics.json").exists()
 
 
 @pytest.fixture(scope="module")

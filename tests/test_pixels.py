@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from okkhor.data.pixels import crop, prepare_image
+from okkhor.data.pixels import crop, drop_scraps, prepare_image
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 PAPER = 255
@@ -79,6 +79,52 @@ def test_a_page_with_specks_alone_is_kept_whole() -> None:
     image = page()
     image[10, 10] = image[100, 200] = 0
     assert crop(255 - image).shape == image.shape
+
+
+GLYPH = (slice(40, 90), slice(80, 150))
+
+
+@pytest.mark.parametrize(
+    "scrap",
+    [
+        (slice(2, 4), slice(20, 200)),
+        (slice(133, 135), slice(0, 236)),
+        (slice(30, 100), slice(0, 3)),
+        (slice(10, 60), slice(231, 236)),
+    ],
+    ids=["top", "bottom", "left", "right"],
+)
+def test_a_line_of_the_form_at_the_border_does_not_widen_the_crop(scrap: tuple[slice, slice]) -> None:
+    np.testing.assert_array_equal(crop(255 - page(GLYPH, scrap)), crop(255 - page(GLYPH)))
+
+
+@pytest.mark.parametrize(
+    "glyph",
+    [
+        (slice(0, 60), slice(80, 150)),
+        (slice(70, 137), slice(80, 150)),
+        (slice(40, 90), slice(0, 70)),
+        (slice(40, 90), slice(180, 236)),
+    ],
+    ids=["top", "bottom", "left", "right"],
+)
+def test_a_glyph_that_touches_the_border_is_kept_whole(glyph: tuple[slice, slice]) -> None:
+    inked = page(glyph) < PAPER
+    np.testing.assert_array_equal(drop_scraps(inked), inked)
+    assert np.count_nonzero(crop(255 - page(glyph))) == inked.sum()
+
+
+def test_a_line_that_runs_into_the_glyph_belongs_to_it() -> None:
+    inked = page((slice(0, 3), slice(10, 220)), (slice(0, 70), slice(90, 110))) < PAPER
+    np.testing.assert_array_equal(drop_scraps(inked), inked)
+
+
+def test_ink_that_lies_at_the_border_alone_is_no_scrap_and_a_blank_image_stays_blank() -> None:
+    line = page((slice(0, 3), slice(10, 220))) < PAPER
+    np.testing.assert_array_equal(drop_scraps(line), line)
+    blank = page() < PAPER
+    np.testing.assert_array_equal(drop_scraps(blank), blank)
+    assert crop(255 - page()).shape == (IMAGE_HEIGHT, IMAGE_WIDTH)
 
 
 def test_shrinking_averages_as_opencv_area_does_and_growing_interpolates() -> None:

@@ -8,21 +8,17 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image, ImageDraw
 
-from okkhor.config import SampleConfig
+from okkhor.config import HandConfig, SampleConfig
 from okkhor.errors import InputError
 from okkhor.rendering import sample_matches, write_sample
-from okkhor.rendering.fonts import Face, draw_mask, find_faces, shapes_well
 from okkhor.rendering.graphemes import compose, decompose, order_by_coverage, read_graphemes
 from okkhor.rendering.plan import plan_sample
-from okkhor.rendering.strokes import trace_strokes
-from okkhor.rendering.thinning import thin
+from okkhor.rendering.writers import Writer
 from okkhor.schema import HEAD_NAMES, HEADS, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
 
 SMALL = SampleConfig(
@@ -35,12 +31,13 @@ SMALL = SampleConfig(
     num_shards=1,
     processes=1,
 )
+HANDS = HandConfig()
 
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleConfig:
     settings = replace(SMALL, root=str(tmp_path_factory.mktemp("input") / "sample"))
-    write_sample(settings)
+    write_sample(settings, HANDS)
     return settings
 
 
@@ -49,7 +46,10 @@ def killed_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root of a sample whose rendering was killed on the way."""
     root = tmp_path_factory.mktemp("input") / "sample"
     endless = replace(SMALL, root=str(root), images_per_grapheme=20_000)
-    code = f"from okkhor.config import SampleConfig\nfrom okkhor.rendering import write_sample\nwrite_sample({endless})"
+    code = (
+        "from okkhor.config import HandConfig, SampleConfig\nfrom okkhor.rendering import write_sample\n"
+        f"write_sample({endless}, {HANDS})"
+    )
     run = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     deadline = time.monotonic() + 30  # seconds
     while not (hidden_folder(root) / "train.pixels").exists() and time.monotonic() < deadline:
@@ -69,10 +69,9 @@ def read_pixels(sample: SampleConfig, split: str) -> np.ndarray:
     return np.stack([column.to_numpy() for column in table.columns[1:]], axis=1).reshape(-1, IMAGE_HEIGHT, IMAGE_WIDTH)
 
 
-def write_font(folder: Path, name: str, source: str) -> Path:
-    path = folder / name
-    path.write_bytes(Path(source).read_bytes())
-    return path
+def habits_of(writer: Writer) -> tuple[float, ...]:
+    """What tells a hand from the others: habits are drawn at random, no two writers share them."""
+    return tuple(writer.habits.values())
 
 
 # The folder
@@ -101,9 +100,9 @@ def test_csv_files_have_the_headers_and_rows_of_kaggle(sample: SampleConfig) -> 
 
 def test_the_writer_column_tells_the_hands_apart(sample: SampleConfig) -> None:
     train = pd.read_csv(Path(sample.root) / "train.csv")
-    bodies = pd.Series([item.writer.body for item in plan_sample(sample).train])  # pixels; no two hands have the same
-    assert train["writer"].nunique() == bodies.nunique() == 6
-    assert (bodies.groupby(train["writer"]).nunique() == 1).all()
+    hands = pd.Series([habits_of(item.writer) for item in plan_sample(sample, HANDS).train])
+    assert train["writer"].nunique() == hands.nunique() == 6
+    assert (hands.groupby(train["writer"]).nunique() == 1).all()
     assert train["writer"].drop_duplicates().tolist() == list(range(6))
 
 
@@ -138,17 +137,18 @@ def test_unseen_graphemes_are_in_test_only(sample: SampleConfig) -> None:
 
 
 def test_a_folder_is_recognised_by_the_settings_that_fix_its_pixels(sample: SampleConfig) -> None:
-    assert sample_matches(sample)
-    assert sample_matches(replace(sample, processes=7))
-    assert not sample_matches(replace(sample, seed=1))
-    assert not sample_matches(replace(sample, root="no/such/folder"))
+    assert sample_matches(sample, HANDS)
+    assert sample_matches(replace(sample, processes=7), HANDS)
+    assert not sample_matches(replace(sample, seed=1), HANDS)
+    assert not sample_matches(sample, replace(HANDS, slant=(0.0, 0.01)))
+    assert not sample_matches(replace(sample, root="no/such/folder"), HANDS)
 
 
 def test_a_folder_with_other_settings_is_not_overwritten(sample: SampleConfig) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(sample.root).iterdir()}
     with pytest.raises(InputError, match="not rendered with these settings"):
-        write_sample(replace(sample, seed=1))
-    write_sample(sample)
+        write_sample(replace(sample, seed=1), HANDS)
+    write_sample(sample, HANDS)
     assert before == {path: path.stat().st_mtime_ns for path in Path(sample.root).iterdir()}
 
 
@@ -160,7 +160,7 @@ def test_a_run_that_is_killed_leaves_no_sample(killed_root: Path) -> None:
 def test_the_run_after_a_killed_one_gives_the_same_bytes_from_two_processes(
     killed_root: Path, sample: SampleConfig
 ) -> None:
-    write_sample(replace(sample, root=str(killed_root), processes=2))
+    write_sample(replace(sample, root=str(killed_root), processes=2), HANDS)
     assert not hidden_folder(killed_root).exists()
     for path in Path(sample.root).iterdir():
         assert path.read_bytes() == (killed_root / path.name).read_bytes(), path.name
@@ -168,7 +168,7 @@ def test_the_run_after_a_killed_one_gives_the_same_bytes_from_two_processes(
 
 def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"sample\.num_graphemes is 1296; it must be 1 to 1295"):
-        write_sample(replace(SMALL, root=str(tmp_path / "sample"), num_graphemes=1296))
+        write_sample(replace(SMALL, root=str(tmp_path / "sample"), num_graphemes=1296), HANDS)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
@@ -176,21 +176,19 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_test_writers_are_not_train_writers() -> None:
-    plan = plan_sample(SMALL)
-    hands = [
-        {(item.writer.body, item.writer.slant, item.writer.pen) for item in split} for split in (plan.train, plan.test)
-    ]
+    plan = plan_sample(SMALL, HANDS)
+    hands = [{habits_of(item.writer) for item in split} for split in (plan.train, plan.test)]
     assert [len(split) for split in hands] == [6, 4]
     assert not hands[0] & hands[1]
 
 
 def test_half_of_the_writers_have_the_handwritten_font() -> None:
-    plan = plan_sample(SMALL)
-    assert len({item.writer.body for item in plan.train if item.writer.face.path.endswith("ben.ttf")}) == 3
+    plan = plan_sample(SMALL, HANDS)
+    assert len({habits_of(item.writer) for item in plan.train if item.writer.face.path.endswith("ben.ttf")}) == 3
 
 
 def test_images_of_unseen_graphemes_are_mostly_private() -> None:
-    plan = plan_sample(replace(SMALL, num_graphemes=200, test_images=3000, unseen_graphemes=600))
+    plan = plan_sample(replace(SMALL, num_graphemes=200, test_images=3000, unseen_graphemes=600), HANDS)
     known = {grapheme.labels for grapheme in read_graphemes()}
     private = {
         seen: [item.usage == "Private" for item in plan.test if (item.grapheme.labels in known) == seen]
@@ -201,7 +199,7 @@ def test_images_of_unseen_graphemes_are_mostly_private() -> None:
 
 
 def test_seed_zero_is_a_seed_and_another_seed_gives_another_plan() -> None:
-    texts = [[item.grapheme.text for item in plan_sample(replace(SMALL, seed=seed)).train] for seed in (0, 0, 1)]
+    texts = [[item.grapheme.text for item in plan_sample(replace(SMALL, seed=seed), HANDS).train] for seed in (0, 0, 1)]
     assert texts[0] == texts[1] != texts[2]
 
 
@@ -242,60 +240,3 @@ def test_text_and_labels_belong_together(text: str, labels: tuple[int, int, int]
 @pytest.mark.parametrize("text", ["", "a", "কক", "ি", "র্ত্র"])
 def test_grammar_knows_no_labels_for_what_is_no_grapheme(text: str) -> None:
     assert decompose(text) is None
-
-
-# Fonts and strokes
-
-
-def test_every_grapheme_is_shaped_well_by_several_packaged_fonts() -> None:
-    handwritten, others = find_faces(())
-    for grapheme in read_graphemes():
-        assert sum(shapes_well(face, grapheme.text) for face in (handwritten, *others)) >= 3, grapheme.text
-
-
-@pytest.mark.parametrize(("sign", "num_pieces"), [("ং", 2), ("ঃ", 2)])
-def test_signs_alone_come_without_a_dotted_circle(sign: str, num_pieces: int) -> None:
-    for face in find_faces(())[1][:3]:
-        mask, _ = draw_mask(face, sign)
-        assert cv2.connectedComponents((mask > 127).astype(np.uint8))[0] - 1 == num_pieces
-
-
-def test_a_conjunct_that_a_font_leaves_unjoined_is_refused() -> None:
-    handwritten, _ = find_faces(())
-    assert shapes_well(handwritten, "ক্ষ")
-    assert not shapes_well(handwritten, "ক্\u200cষ")  # the zero width non-joiner forces a visible hasanta
-
-
-def test_a_folder_of_fonts_adds_writers(tmp_path: Path) -> None:
-    own = write_font(tmp_path, "own.ttf", find_faces(())[1][0].path)
-    _, others = find_faces((str(tmp_path),))
-    assert others[-1] == Face(str(own))
-
-
-def test_a_folder_of_fonts_that_is_missing_or_empty_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no/such/folder is not a folder"):
-        find_faces(("no/such/folder",))
-    (tmp_path / "notes.txt").write_text("no font")
-    with pytest.raises(InputError, match="holds no font"):
-        find_faces((str(tmp_path),))
-
-
-def test_thinning_keeps_every_piece_and_leaves_lines_one_pixel_wide() -> None:
-    image = Image.new("L", (80, 80))
-    draw = ImageDraw.Draw(image)
-    draw.line((10, 20, 70, 20), fill=1, width=7)
-    draw.ellipse((30, 40, 60, 70), outline=1, width=6)
-    skeleton = thin(np.asarray(image).copy())
-    assert skeleton[5:32].sum(axis=0).max() == 1
-    assert skeleton[5:32].sum() >= 50
-    assert 60 <= skeleton[35:].sum() <= 90  # a ring of radius 13
-
-
-def test_strokes_follow_the_ink_of_the_glyph() -> None:
-    handwritten, _ = find_faces(())
-    mask, head_line = draw_mask(handwritten, "আ")
-    points = np.concatenate(trace_strokes(mask, head_line))
-    foot = np.abs(points[:, 1] - 1).min()
-    assert np.abs(points[:, 1]).min() < 0.1  # on the head line
-    assert foot < 0.15
-    assert len(trace_strokes(mask, head_line)) <= 8

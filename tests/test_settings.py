@@ -7,9 +7,9 @@ import pytest
 from conftest import Refused
 
 from okkhor import settings
-from okkhor.config import Config, DataConfig, FoldsConfig
+from okkhor.config import Config, DataConfig, FoldsConfig, HandConfig
 from okkhor.errors import ConfigError
-from okkhor.limits import RANGES, check_config
+from okkhor.limits import HAND_RANGES, RANGES, check_config
 from okkhor.settings import choose_preset, differing_settings, load_config, select_folds
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -52,6 +52,10 @@ def test_the_last_of_two_equal_settings_counts() -> None:
         ("model.pretrained=weights/a.safetensors", "pretrained", "weights/a.safetensors"),
         ("runs=[a,b]", "runs", ("a", "b")),
         ("loss.head_weights=[1,1,2]", "head_weights", (1.0, 1.0, 2.0)),
+        ("hand.slant=[0,0.1]", "slant", (0.0, 0.1)),
+        ("hand.right=[5,5]", "right", (5.0, 5.0)),
+        ("data.rendered_fraction=0.5", "rendered_fraction", 0.5),
+        ("data.rendered_graphemes=lists/1.csv", "rendered_graphemes", "lists/1.csv"),
         ("sample.font_dirs=[fonts/a]", "font_dirs", ("fonts/a",)),
         ("fold=all", "fold", "all"),
         ("fold=[0,2]", "fold", [0, 2]),
@@ -88,6 +92,26 @@ ARGUMENT_FAULTS = {
     "loss.head_weights=[1,1]": ["loss.head_weights=[1.0, 1.0]", "three numbers"],
     "loss.head_weights=[0,0,0]": ["loss.head_weights=[0,0,0]", "nothing is learnt"],
     "loss.head_weights=[1,1,-1]": ["loss.head_weights", "from 0"],
+    "hand.slant=[0.1,0]": ["hand.slant=[0.1,0]", "two numbers from -2 to 2", "the lower one first"],
+    "hand.slant=[.nan,0]": ["hand.slant=[nan,0]", "the lower one first"],
+    "hand.slant=[0,.inf]": ["hand.slant=[0,inf]", "from -2 to 2"],
+    "hand.slant=0.1": ["hand.slant=0.1", "list"],
+    "hand.slant=[0.1]": ["hand.slant=[0.1]", "length 1"],
+    "hand.slant=[0,0.1,0.2]": ["hand.slant=[0,0.1,0.2]", "length 3"],
+    "hand.slant=[left,right]": ["hand.slant=[left,right]", "Float"],
+    "hand.slent=[0,0.1]": ["no setting 'slent'", "'slant'"],
+    "hand.scraps=[0,1.5]": ["hand.scraps=[0,1.5]", "from 0 to 1"],
+    "hand.head_line_missing=[-0.1,0]": ["hand.head_line_missing=[-0.1,0]", "from 0 to 1"],
+    "hand.head_line_lift=[0,2]": ["hand.head_line_lift=[0,2]", "from 0 to 1"],
+    "hand.size=[0,60]": ["hand.size=[0,60]", "from 1 to 500"],
+    "hand.aspect=[-1,1]": ["hand.aspect=[-1,1]", "from 0.1 to 10"],
+    "hand.pen=[0,4]": ["hand.pen=[0,4]", "from 0.5 to 50"],
+    "hand.softness=[0,1]": ["hand.softness=[0,1]", "from 0.05 to 10"],
+    "hand.tremor=[-0.1,0.1]": ["hand.tremor=[-0.1,0.1]", "from 0 to 1"],
+    "hand.unsteadiness=-0.1": ["hand.unsteadiness=-0.1", "0 to 2"],
+    "data.rendered_fraction=1": ["data.rendered_fraction=1.0", "0 to 0.99"],
+    "data.rendered_fraction=-0.1": ["data.rendered_fraction=-0.1", "0 to 0.99"],
+    "data.rendered_fraction=half": ["data.rendered_fraction=half", "Float"],
     "decode.rule=median": ["decode.rule=median", "argmax"],
     "ensemble.weights=best": ["ensemble.weights=best", "greedy"],
     "train.accumulate=5": ["train.batch_size=64 does not divide into 5 parts"],
@@ -142,7 +166,7 @@ def test_settings_that_do_not_go_together_are_refused_with_a_sentence(refused: R
 def test_a_faulty_argument_is_refused_as_it_was_written(refused: Refused, argument: str) -> None:
     message = refused(ARGUMENT_FAULTS[argument], load, argument)
     assert len(message.splitlines()) == 1
-    for word in ("full_key", "object_type", "DictConfig("):
+    for word in ("full_key", "object_type", "DictConfig(", "$VALUE"):
         assert word not in message
 
 
@@ -250,6 +274,8 @@ def test_every_number_has_limits_and_its_default_is_within_them() -> None:
     assert set(numbers) == set(RANGES)
     for key, (low, high) in RANGES.items():
         assert low <= numbers[key] <= high, key
+    assert set(HAND_RANGES) == {field.name for field in fields(HandConfig)} - {"unsteadiness"}
+    check_config(Config())
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)

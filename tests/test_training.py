@@ -2,7 +2,7 @@
 
 import copy
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from okkhor.predictions import Predictions
 from okkhor.schema import HEADS
 from okkhor.training.averaging import make_epoch_average, measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
-from okkhor.training.fit import fit
+from okkhor.training.fit import PrepareEpoch, fit
 from okkhor.training.interrupt import stop_on_signals
 from okkhor.training.loop import Batch, Trainer, infer, resize, split, train_epoch
 from okkhor.training.loss import ThreeHeadLoss
@@ -99,7 +99,12 @@ class Saved:
 
 
 def run(
-    trainer: Trainer, folder: Path, stop_at: int | None = None, saved: Saved | None = None, killed: bool = False
+    trainer: Trainer,
+    folder: Path,
+    stop_at: int | None = None,
+    saved: Saved | None = None,
+    killed: bool = False,
+    prepare_epoch: PrepareEpoch | None = None,
 ) -> Progress:
     """Fit for the recipe's epochs of four batches; stop_at: the batch during which a signal, or a kill, comes."""
     batches = TinyBatches()
@@ -124,6 +129,7 @@ def run(
         validate=lambda network: ({"score": float(next(network.parameters()).detach().sum())}, nothing),
         save=saved or Saved(),
         folder=folder,
+        prepare_epoch=prepare_epoch,
     )
 
 
@@ -209,6 +215,38 @@ def test_training_that_was_broken_off_goes_on_to_the_same_weights_bit_for_bit(
     strip = partial(map, lambda line: {key: value for key, value in line.items() if key != "seconds"})
     assert list(strip(whole.history)) == list(strip(rest.history))
     assert [line["epoch"] for line in rest.history] == [1, 2, 3]
+
+
+def test_each_epoch_is_prepared_again_where_training_goes_on_within_it(tmp_path: Path) -> None:
+    epochs: list[int] = []
+
+    def prepare(epoch: int, _should_stop: Callable[[], bool]) -> None:
+        epochs.append(epoch)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(make_trainer(), tmp_path, stop_at=6, prepare_epoch=prepare)  # in the second of three epochs
+    assert epochs == [0, 1]
+    run(make_trainer(), tmp_path, prepare_epoch=prepare)
+    assert epochs == [0, 1, 1, 2]
+    run(make_trainer(), tmp_path, prepare_epoch=prepare)
+    assert epochs == [0, 1, 1, 2]  # all is done
+
+
+def test_a_signal_while_an_epoch_is_prepared_ends_training_without_a_batch(tmp_path: Path) -> None:
+    def prepare(epoch: int, should_stop: Callable[[], bool]) -> None:
+        assert not should_stop()
+        if epoch == 1:
+            signal.raise_signal(signal.SIGTERM)
+            assert should_stop()
+
+    unbroken, broken = make_trainer(), make_trainer()
+    run(unbroken, tmp_path / "unbroken")
+    with pytest.raises(KeyboardInterrupt):
+        run(broken, tmp_path / "broken", prepare_epoch=prepare)
+    assert len((tmp_path / "broken/log.jsonl").read_text().splitlines()) == 1
+    resumed = make_trainer()
+    run(resumed, tmp_path / "broken")
+    assert_same_weights(unbroken.network, resumed.network)
 
 
 def test_two_runs_with_one_seed_end_with_the_same_weights_and_another_seed_with_others(tmp_path: Path) -> None:

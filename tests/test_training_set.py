@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL, make_predictions, read_number
+from conftest import GRAPHEMES, SMALL, TRIPLES, make_predictions, read_number
 
 from okkhor.commands import pseudo_labels
 from okkhor.commands.prepare import Prepared
@@ -123,3 +123,59 @@ def test_readings_of_other_images_or_of_none_surely_are_refused(
     read = sure_of(ids, [(0, 0, 0)] * len(ids), [confidence] * len(ids))
     with pytest.raises(InputError, match=words):
         select_training_set(with_pseudo_labels(monkeypatch, tmp_path, read), prepared, fold=0)
+
+
+def with_rendered(fraction: float = 0.5, graphemes: str = "train") -> Config:
+    return replace(CONFIG, data=replace(CONFIG.data, rendered_fraction=fraction, rendered_graphemes=graphemes))
+
+
+def test_rendered_images_come_after_the_real_ones_with_their_own_labels(prepared: Prepared) -> None:
+    plain, training = (select_training_set(config, prepared, 1) for config in (CONFIG, with_rendered()))
+    num_real = len(plain.rows)
+    assert training.fresh is not None
+    assert training.rows.tolist() == [*plain.rows.tolist(), *range(24, 24 + num_real)]  # of the cache, then all new
+    assert training.caches == [prepared.cache, Path("runs/fold1/rendered.npy")]
+    labels = dict(zip(GRAPHEMES, TRIPLES, strict=True))
+    for place, text in enumerate(training.fresh.texts, num_real):
+        assert tuple(int(training.labels[name][place]) for name in HEAD_NAMES) == labels[text]
+        assert tuple(training.graphemes[training.labels["grapheme"][place]].tolist()) == labels[text]
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_no_rendered_image_is_validated_with(prepared: Prepared, fold: int) -> None:
+    validated = prepared.folds.validation_rows(fold)
+    training = select_training_set(with_rendered(), prepared, fold)
+    assert validated.max() < 24
+    assert not set(validated.tolist()) & set(training.rows.tolist())
+
+
+@pytest.mark.parametrize("graphemes", ["train", "grammar"])
+def test_no_image_of_a_held_out_grapheme_is_rendered(prepared: Prepared, graphemes: str) -> None:
+    held_out, both = (select_training_set(with_rendered(0.9, graphemes), prepared, fold).fresh for fold in (0, 1))
+    assert held_out is not None
+    assert both is not None
+    assert "খা" not in held_out.texts
+    if graphemes == "train":
+        assert set(held_out.texts) == set(GRAPHEMES) - {"খা"}
+        assert set(both.texts) == set(GRAPHEMES)
+
+
+def test_the_grapheme_head_gets_a_class_for_each_new_triple(prepared: Prepared, tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("grapheme\nর্ব্য\nস্ট্র্যা\n", encoding="utf-8")  # (107, 0, 3) and (149, 1, 6)
+    plain, training = (select_training_set(c, prepared, 1) for c in (CONFIG, with_rendered(0.5, str(path))))
+    num_known = len(plain.graphemes)
+    np.testing.assert_array_equal(training.graphemes[:num_known], plain.graphemes)
+    assert training.graphemes[num_known:].tolist() == [[107, 0, 3], [149, 1, 6]]
+    assert set(training.labels["grapheme"][len(plain.rows) :].tolist()) == {num_known, num_known + 1}
+
+
+def test_pseudo_labels_and_rendered_images_go_together(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    read = sure_of(["Test_2", "Test_0"], [(0, 2, 0), (3, 4, 4)], [0.99, 0.97])
+    config = with_pseudo_labels(monkeypatch, tmp_path, read)
+    config = replace(config, data=replace(config.data, rendered_fraction=0.5))
+    training = select_training_set(config, prepared, 1)
+    assert training.rows.tolist() == [*range(0, 24, 2), 24 + 2, 24, *range(28, 28 + 14)]  # 24 train, 4 test images
+    assert all(len(values) == 12 + 2 + 14 for values in training.labels.values())

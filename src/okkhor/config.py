@@ -27,6 +27,46 @@ class SampleConfig:
     processes: int = 0  # worker processes for rendering; 0: one per core
 
 
+Range = tuple[float, float]
+"""The lowest and the highest value."""
+
+
+@dataclass(frozen=True)
+class HandConfig:
+    """How the hands differ that write rendered images. Each has a habit from each range, all values equally likely.
+
+    Lengths are in letter bodies (head line to foot of ক) where no unit is given; angles are slopes: 0.1 is 6 degrees.
+    """
+
+    unsteadiness: float = 0.3  # of half a range: how far an image is from its hand's habit, standard deviation
+    size: Range = (44, 84)  # pixels of a letter body
+    aspect: Range = (0.8, 1.5)  # width over height, against the font's
+    slant: Range = (-0.2, 0.35)  # of upright strokes, to the right
+    slope: Range = (-0.12, 0.1)  # of the line that the hand keeps to, downwards
+    parts: Range = (0.04, 0.25)  # by how much some parts are wider or higher: deviation of their scale's logarithm
+    warp: Range = (0.01, 0.06)  # by how much a point is moved, smoothly over the glyph
+    signs: Range = (0.0, 0.08)  # by how much a sign (of a vowel, reph) is moved by itself: standard deviation
+    looseness: Range = (0.005, 0.045)  # the same of each stroke, also of its turn and growth
+    bow: Range = (0.0, 0.06)  # of a stroke's length, by which it bends: standard deviation
+    loops: Range = (0.0, 0.8)  # by which small loops are wider than the font's, share
+    roundness: Range = (0.3, 2.5)  # points of a stroke (23 are a letter body) over which corners are smoothed
+    tremor: Range = (0.0, 0.006)  # standard deviation of a point
+    overshoot: Range = (-0.05, 0.1)  # by which the ends of strokes are drawn on
+    head_line: Range = (-0.15, 0.4)  # by which the head line's free ends are drawn on
+    head_line_missing: Range = (0.0, 0.1)  # probability
+    head_line_lift: Range = (0.0, 0.2)  # probability of a gap in it
+    pen: Range = (2.6, 8)  # pixels, width of a stroke
+    contrast: Range = (0.0, 0.5)  # 0: the pen's own width everywhere; 1: the font's thick and thin
+    pressure: Range = (0.03, 0.18)  # by how much the width varies along a stroke: deviation of its logarithm
+    darkness: Range = (5, 75)  # gray level of the ink, 0 black
+    paper: Range = (250, 255)  # gray level
+    grain: Range = (0.3, 0.9)  # standard deviation of the paper's noise, gray levels
+    softness: Range = (0.35, 1.0)  # pixels, standard deviation of the scanner's blur
+    right: Range = (-24, 24)  # pixels, where the hand puts the letter, from the middle
+    down: Range = (-10, 10)  # pixels
+    scraps: Range = (0.0, 0.1)  # probability of a form's line or a neighbour's ink at the border
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """The input folder and what the network sees of its images."""
@@ -38,6 +78,8 @@ class DataConfig:
     label_fixes: str = ""  # a csv with image_id and the labels that are right, in train.csv's columns
     pseudo: str = ""  # a run, as a member of an ensemble is named, whose reading of test images is trained on too
     pseudo_confidence: float = 0.95  # of the test images, those that each head reads with this probability at least
+    rendered_fraction: float = 0.0  # of the training images, those rendered from fonts, by new hands in each epoch
+    rendered_graphemes: str = "train"  # train; grammar: all that the labels can make; or a csv with a column grapheme
     cache_dir: str = "runs/.cache"  # resized train images are kept here
     num_workers: int = 0  # loader processes; 0: images are loaded in the training process
 
@@ -177,6 +219,7 @@ class Config:
     overwrite: bool = False  # train a finished fold again, replace its files
     data: DataConfig = field(default_factory=DataConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+    hand: HandConfig = field(default_factory=HandConfig)
     folds: FoldsConfig = field(default_factory=FoldsConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

@@ -14,6 +14,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.size": (16, 512),  # pixels; a ResNet halves it five times
     "data.num_workers": (0, 256),
     "data.pseudo_confidence": (0, 1),
+    "data.rendered_fraction": (0, 0.99),
     "sample.num_graphemes": (2, 1295),
     "sample.images_per_grapheme": (1, 10_000),
     "sample.test_images": (1, 1_000_000),
@@ -23,6 +24,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "sample.num_shards": (1, 1000),
     "sample.seed": (0, 2**32 - 1),
     "sample.processes": (0, 256),
+    "hand.unsteadiness": (0, 2),
     "folds.num_folds": (2, 100),
     "folds.unseen_share": (0.0001, 0.5),
     "folds.seed": (0, 2**32 - 1),
@@ -67,6 +69,36 @@ RANGES: dict[str, tuple[float, float]] = {
     "train.num_threads": (0, 1024),
 }
 
+HAND_RANGES: dict[str, tuple[float, float]] = {
+    "size": (1, 500),  # pixels
+    "aspect": (0.1, 10),
+    "slant": (-2, 2),
+    "slope": (-2, 2),
+    "parts": (0, 1),
+    "warp": (0, 1),
+    "signs": (0, 1),
+    "looseness": (0, 1),
+    "bow": (0, 1),
+    "loops": (0, 3),
+    "roundness": (0.01, 100),  # 0 would be another standard deviation to OpenCV, not none
+    "tremor": (0, 1),
+    "overshoot": (-1, 1),
+    "head_line": (-1, 2),
+    "head_line_missing": (0, 1),
+    "head_line_lift": (0, 1),
+    "pen": (0.5, 50),  # pixels
+    "contrast": (0, 1),
+    "pressure": (0, 1),
+    "darkness": (0, 255),  # gray levels
+    "paper": (0, 255),
+    "grain": (0, 100),
+    "softness": (0.05, 10),  # pixels; 0 as with roundness
+    "right": (-236, 236),  # pixels
+    "down": (-137, 137),
+    "scraps": (0, 1),
+}
+"""Between which both ends of each range of config.HandConfig lie."""
+
 
 def check_config(config: Config) -> Config:
     """Raises ConfigError for a value out of its range, a bad combination, and a name that would leave its folder."""
@@ -75,6 +107,12 @@ def check_config(config: Config) -> Config:
         value = OmegaConf.select(tree, key)
         if not low <= value <= high:
             raise ConfigError(f"{key}={value}: expected {low:,} to {high:,}.")
+    for name, (low, high) in HAND_RANGES.items():
+        first, last = getattr(config.hand, name)
+        if not low <= first <= last <= high:
+            raise ConfigError(
+                f"hand.{name}=[{first:g},{last:g}]: expected two numbers from {low:g} to {high:g}, the lower one first."
+            )
     given = (("run", config.run), ("data.pseudo", config.data.pseudo), *(("runs", name) for name in config.runs))
     members = [(key, name.partition("@")[0]) for key, name in given]
     for key, name in (*members, ("name", config.name), ("model.init_from", config.model.init_from)):

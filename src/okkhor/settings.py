@@ -159,7 +159,7 @@ def _explain(error: Exception) -> str:
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
         text = re.sub(r"^Key '(.*?)' not in '\w+'", r"there is no setting '\1'", text)
         return text + ("" if text.endswith("?") else ".") + " Every setting stands in src/okkhor/config.py."
-    return text
+    return text.replace("Value '$VALUE' of type '$VALUE_TYPE'", "A value in it")  # which OmegaConf leaves unfilled
 
 
 def _one_line(error: Exception) -> str:

@@ -87,7 +87,10 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
         validate=partial(validate, batches=batches, truth=truth, precision=precision, group=group),
         save=partial(save_predictor, folder=folder),
         folder=folder,
+        prepare_epoch=None if training.fresh is None else partial(training.fresh.render, training.caches[-1]),
     )
+    if group.is_main and training.fresh is not None:
+        training.caches[-1].unlink(missing_ok=True)  # the images of the last epoch
 
 
 def start_network(config: Config, graphemes: NDArray[np.int64], fold: int) -> ThreeHeadNetwork:

@@ -48,7 +48,7 @@ def prepare(config: Config) -> Prepared:
     if root == Path(config.sample.root):
         if not root.exists():
             print(f"Rendering a sample data set into {root}, once.")
-        write_sample(config.sample)
+        write_sample(config.sample, config.hand)
     train, test = read_train_set(root), read_test_set(root)
     corrected, usable = apply_corrections(train.table, config.data)
     folds = load_folds(train.table, root, config.folds)

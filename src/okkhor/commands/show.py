@@ -1,4 +1,4 @@
-"""./run.sh show augment: a batch of train images before and after augmentation, as a picture."""
+"""./run.sh show augment, show sample: pictures of what the settings do to images."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,18 @@ from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.cache import open_cache
 from okkhor.errors import ConfigError
+from okkhor.rendering.drawing import draw_grapheme
+from okkhor.rendering.fonts import find_faces, shapes_well
+from okkhor.rendering.graphemes import read_graphemes
+from okkhor.rendering.writers import make_writers
 from okkhor.reporting.batches import draw_batches
 from okkhor.runs import RUNS
 from okkhor.settings import load_config
 
 NUM_IMAGES = 12  # beside each other
 NUM_VERSIONS = 4  # of each, below it
+NUM_GRAPHEMES = 14  # below each other
+NUM_HANDS = 8  # beside each other
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -40,4 +46,21 @@ def show_augmentation(config: Config) -> None:
     print(f"{picture}: {len(images)} images, augment.policy={config.augment.policy}.")
 
 
-SUBJECTS = {"augment": show_augmentation}
+def show_sample(config: Config) -> None:
+    """Rendered scans: a row for each grapheme, a column for each hand."""
+    generator = np.random.default_rng(config.seed)
+    handwritten, others = find_faces(config.sample.font_dirs)
+    writers = make_writers(handwritten, others, NUM_HANDS, config.hand, generator)
+    faces = {writer.face for writer in writers}
+    able = [grapheme for grapheme in read_graphemes() if all(shapes_well(face, grapheme.text) for face in faces)]
+    chosen = [able[index] for index in generator.choice(len(able), NUM_GRAPHEMES, replace=False)]
+    rows = {}
+    for grapheme in chosen:
+        scans = [draw_grapheme(grapheme.text, writer, config.hand, generator) for writer in writers]
+        rows[" ".join(map(str, grapheme.labels))] = 255 - np.stack(scans)  # ink bright, as draw_batches takes it
+    picture = RUNS / "show-sample.png"
+    draw_batches(rows, picture)
+    print(f"{picture}: {' '.join(grapheme.text for grapheme in chosen)}, each by {NUM_HANDS} hands.")
+
+
+SUBJECTS = {"augment": show_augmentation, "sample": show_sample}

@@ -21,7 +21,7 @@ from okkhor.data.pixels import prepare_image
 from okkhor.data.shards import read_images
 from okkhor.files import sync
 
-CACHE_FORMAT = 1  # raise it when prepare_image changes
+CACHE_FORMAT = 2  # raise it when prepare_image changes
 
 
 def make_cache_key(train: TrainSet, data: DataConfig) -> str:

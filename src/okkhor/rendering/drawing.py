@@ -9,25 +9,29 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from okkhor.rendering.fonts import draw_mask
+from okkhor.config import HandConfig
+from okkhor.rendering.fonts import Face, draw_mask, find_boxes
+from okkhor.rendering.glyphs import Glyph, trace_glyph
 from okkhor.rendering.handwriting import write_glyph
 from okkhor.rendering.ink import draw_image
 from okkhor.rendering.plan import SPLITS, Item, Plan
 from okkhor.rendering.shards import put_image, shard_ranges, write_shard
-from okkhor.rendering.strokes import trace_strokes
+from okkhor.rendering.writers import Writer, vary_hand
 
 IMAGES_PER_TASK = 128  # about a third of a second of one core
 
 
-def draw_plan(workers: Executor, folder: Path, plan: Plan, num_shards: int, seed: int) -> None:
+def draw_plan(workers: Executor, folder: Path, plan: Plan, ranges: HandConfig, num_shards: int, seed: int) -> None:
     """The parquet files of both splits."""
-    render_images(workers, folder, plan, seed)
+    render_images(workers, folder, plan, ranges, seed)
     write_shards(workers, folder, plan, num_shards)
 
 
@@ -61,7 +65,7 @@ def end_with_parent() -> None:
         os._exit(1)
 
 
-def render_images(workers: Executor, folder: Path, plan: Plan, seed: int) -> None:
+def render_images(workers: Executor, folder: Path, plan: Plan, ranges: HandConfig, seed: int) -> None:
     """All images of both splits into files of raw pixels."""
     num_images = len(plan.train) + len(plan.test)
     futures: dict[Future[None], int] = {}
@@ -69,7 +73,7 @@ def render_images(workers: Executor, folder: Path, plan: Plan, seed: int) -> Non
         path = pixel_file(folder, split)
         path.touch()
         for items in group_items(plan.of(split)):
-            futures[workers.submit(render_items, path, items, (seed, number))] = len(items)
+            futures[workers.submit(render_items, path, items, ranges, (seed, number))] = len(items)
     with tqdm(total=num_images, desc="rendering", unit=" images", disable=not sys.stderr.isatty()) as bar:
         for future in as_completed(futures):
             future.result()
@@ -91,20 +95,27 @@ def group_items(items: Sequence[Item]) -> Iterator[list[Item]]:
         yield task
 
 
-def render_items(pixels: Path, items: Sequence[Item], seed: tuple[int, int]) -> None:
+def render_items(pixels: Path, items: Sequence[Item], ranges: HandConfig, seed: tuple[int, int]) -> None:
     """Draw images into a file of raw pixels. Each has its own generator, so that who draws it changes nothing."""
-    glyphs = {}
     file = os.open(pixels, os.O_WRONLY)
     try:
         for item in items:
-            key = (item.writer.face, item.grapheme.text)
-            if key not in glyphs:
-                glyphs[key] = trace_strokes(*draw_mask(*key))
             generator = np.random.default_rng((*seed, item.number))
-            strokes = write_glyph(glyphs[key], item.writer, generator)
-            put_image(file, item.number, draw_image(strokes, item.writer, generator))
+            put_image(file, item.number, draw_grapheme(item.grapheme.text, item.writer, ranges, generator))
     finally:
         os.close(file)
+
+
+def draw_grapheme(text: str, writer: Writer, ranges: HandConfig, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """A scan (IMAGE_HEIGHT, IMAGE_WIDTH) uint8 of a grapheme as the writer writes it this time."""
+    hand = vary_hand(writer.habits, ranges, generator)
+    return draw_image(write_glyph(find_glyph(writer.face, text), writer, hand, generator), hand, generator)
+
+
+@lru_cache(maxsize=1024)  # about 10 kB each
+def find_glyph(face: Face, text: str) -> Glyph:
+    """The strokes of a font's glyph."""
+    return trace_glyph(*draw_mask(face, text), find_boxes(face, text))
 
 
 def write_shards(workers: Executor, folder: Path, plan: Plan, num_shards: int) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import uharfbuzz as hb
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, features
 
 from okkhor.errors import InputError
@@ -81,9 +82,12 @@ def find_font_files(folder: Path) -> list[Path]:
 
 
 @lru_cache(maxsize=64)
-def load_shaper(path: str) -> hb.Font:
+def load_shaper(face: Face) -> hb.Font:
     """HarfBuzz's font."""
-    return hb.Font(hb.Face(hb.Blob.from_file_path(path)))
+    font = hb.Font(hb.Face(hb.Blob.from_file_path(face.path)))
+    if face.axes:
+        font.set_var_coords_design(list(face.axes))
+    return font
 
 
 @lru_cache(maxsize=64)
@@ -116,7 +120,7 @@ def shapes_well(face: Face, text: str) -> bool:
     Each of the 1,295 graphemes is joined by some packaged font, so a hasanta that is still seen is always a fault. It
     is a glyph of its own, or part of the glyph that the font has for a letter with hasanta before a non-joiner.
     """
-    font = load_shaper(face.path)
+    font = load_shaper(face)
     glyphs = shape(font, shapeable(text))
     unjoined = {glyph for glyph in (font.get_nominal_glyph(ord(sign)) for sign in (DOTTED_CIRCLE, HASANTA)) if glyph}
     for letter, sign in pairwise(text):
@@ -127,11 +131,34 @@ def shapes_well(face: Face, text: str) -> bool:
 
 def shape(font: hb.Font, text: str) -> set[int]:
     """The numbers of the font's glyphs that HarfBuzz makes of a text."""
+    return {info.codepoint for info in shape_buffer(font, text).glyph_infos}
+
+
+def shape_buffer(font: hb.Font, text: str) -> hb.Buffer:
+    """HarfBuzz's glyphs and their positions."""
     buffer = hb.Buffer()
     buffer.add_str(text)
     buffer.guess_segment_properties()
     hb.shape(font, buffer)
-    return {info.codepoint for info in buffer.glyph_infos}
+    return buffer
+
+
+def find_boxes(face: Face, text: str) -> NDArray[np.float64]:
+    """(P, 4) left, top, right, bottom of each glyph of the text that has ink, in pixels of its mask."""
+    font, _ = load_font(face)
+    shaper = load_shaper(face)
+    scale = font.size / shaper.face.upem
+    left, top, _, _ = (round(edge) for edge in font.getbbox(shapeable(text), anchor="ls"))
+    buffer = shape_buffer(shaper, shapeable(text))
+    boxes, advance = [], 0
+    for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
+        extents = shaper.get_glyph_extents(info.codepoint)
+        if extents is not None and extents.width:
+            x = advance + position.x_offset + extents.x_bearing
+            y = -(position.y_offset + extents.y_bearing)
+            boxes.append((x, y, x + extents.width, y - extents.height))
+        advance += position.x_advance
+    return np.array(boxes) * scale + (MARGIN - left, MARGIN - top) * 2
 
 
 def draw_mask(face: Face, text: str) -> tuple[np.ndarray, int]:

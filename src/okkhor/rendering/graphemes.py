@@ -85,6 +85,12 @@ def decompose(text: str) -> tuple[int, int, int] | None:
     return None
 
 
+def label_grapheme(text: str) -> tuple[int, ...] | None:
+    """The labels of a text: the real train set's, else the grammar's, else None."""
+    known = {grapheme.text: grapheme.labels for grapheme in read_graphemes()}
+    return known.get(text) or decompose(text)
+
+
 def order_by_coverage(graphemes: Sequence[Grapheme]) -> list[Grapheme]:
     """The graphemes with many classes of each head in every prefix: the next one's classes are the rarest so far."""
     labels = np.array([grapheme.labels for grapheme in graphemes])

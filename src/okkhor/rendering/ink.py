@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from okkhor.rendering.scraps import draw_scraps
 from okkhor.rendering.strokes import Points
-from okkhor.rendering.writers import Writer
+from okkhor.rendering.writers import Hand
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 FINENESS = 3  # canvas pixels per image pixel: lines get smooth edges and a width in thirds of a pixel
@@ -18,21 +19,23 @@ DOT_RADIUS = 0.65  # of the pen's width: a dot is pressed a little wider than a 
 PALEST = 140  # gray level of the palest ink
 
 
-def draw_image(strokes: Sequence[Points], writer: Writer, generator: np.random.Generator) -> NDArray[np.uint8]:
+def draw_image(strokes: Sequence[Points], hand: Hand, generator: np.random.Generator) -> NDArray[np.uint8]:
     """The image (IMAGE_HEIGHT, IMAGE_WIDTH) uint8 of strokes, each (N, 3): x, y and the pen's width in pixels."""
-    image = draw_paper(writer, generator)
+    image = draw_paper(hand, generator)
     rows, columns = ink_box(strokes)
-    coverage = cv2.GaussianBlur(draw_strokes(strokes, rows, columns), (5, 5), writer.softness)
-    patches = generator.normal(writer.darkness + generator.normal(0, 6), 9, (3, 4))  # darker here and paler there
+    coverage = cv2.GaussianBlur(draw_strokes(strokes, rows, columns), (5, 5), hand["softness"])
+    patches = generator.normal(hand["darkness"], 9, (3, 4))  # darker here and paler there
     ink = np.clip(cv2.resize(patches.astype(np.float32), coverage.shape[::-1]), 0, PALEST)
     paper = image[rows, columns].astype(np.float32)
     image[rows, columns] = np.rint(paper + coverage * (ink - paper))
+    if generator.random() < hand["scraps"]:
+        draw_scraps(image, hand, generator)
     return image
 
 
-def draw_paper(writer: Writer, generator: np.random.Generator) -> NDArray[np.uint8]:
+def draw_paper(hand: Hand, generator: np.random.Generator) -> NDArray[np.uint8]:
     """Blank paper (IMAGE_HEIGHT, IMAGE_WIDTH) uint8 with normal noise, by a table: 9 times faster than drawn."""
-    grays = np.clip(np.rint(writer.paper + writer.grain * normal_quantiles()), 0, 255).astype(np.uint8)
+    grays = np.clip(np.rint(hand["paper"] + hand["grain"] * normal_quantiles()), 0, 255).astype(np.uint8)
     noise = np.frombuffer(generator.bytes(IMAGE_HEIGHT * IMAGE_WIDTH), np.uint8).reshape(IMAGE_HEIGHT, IMAGE_WIDTH)
     return np.asarray(cv2.LUT(noise, grays), np.uint8)
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from okkhor.config import SampleConfig
+from okkhor.config import HandConfig, SampleConfig
 from okkhor.errors import InputError
 from okkhor.rendering.fonts import Face, find_faces, shapes_well
 from okkhor.rendering.graphemes import Grapheme, order_by_coverage, read_graphemes, unseen_candidates
@@ -42,15 +42,15 @@ class Plan:
         return {"train": self.train, "test": self.test}[split]
 
 
-def plan_sample(sample: SampleConfig) -> Plan:
+def plan_sample(sample: SampleConfig, ranges: HandConfig) -> Plan:
     """The images that the settings ask for; the same settings give the same plan."""
     check_counts(sample)
     handwritten, others = find_faces(sample.font_dirs)
     seeds = np.random.SeedSequence(sample.seed).spawn(4)
     writer_seed, test_writer_seed, train_seed, test_seed = (np.random.default_rng(seed) for seed in seeds)
     graphemes = order_by_coverage(read_graphemes())[: sample.num_graphemes]
-    writers = make_writers(handwritten, others, sample.num_writers, writer_seed)
-    test_writers = make_writers(handwritten, others, sample.num_test_writers, test_writer_seed)
+    writers = make_writers(handwritten, others, sample.num_writers, ranges, writer_seed)
+    test_writers = make_writers(handwritten, others, sample.num_test_writers, ranges, test_writer_seed)
     unseen = choose_unseen(graphemes, sample.unseen_graphemes, handwritten, test_seed)
     return Plan(
         train=plan_train(graphemes, writers, sample.images_per_grapheme, train_seed),

@@ -8,36 +8,36 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from okkhor.config import SampleConfig
+from okkhor.config import HandConfig, SampleConfig
 from okkhor.errors import InputError
 from okkhor.files import sync
 from okkhor.rendering.drawing import draw_plan, start_workers
 from okkhor.rendering.plan import plan_sample
 from okkhor.rendering.tables import write_tables
 
-FORMAT_VERSION = 1  # of the pixels: raised whenever the same settings give other images
+FORMAT_VERSION = 2  # of the pixels: raised whenever the same settings give other images
 SETTINGS_FILE = "sample.json"
 FREE_SETTINGS = ("root", "processes")  # settings that don't change a pixel
 
 
-def settings_text(sample: SampleConfig) -> str:
+def settings_text(sample: SampleConfig, hand: HandConfig) -> str:
     """What fixes every pixel of a sample, as it stands in its sample.json."""
     settings = {name: value for name, value in asdict(sample).items() if name not in FREE_SETTINGS}
-    return json.dumps({"format_version": FORMAT_VERSION, **settings}, indent=2) + "\n"
+    return json.dumps({"format_version": FORMAT_VERSION, **settings, "hand": asdict(hand)}, indent=2) + "\n"
 
 
-def sample_matches(sample: SampleConfig) -> bool:
+def sample_matches(sample: SampleConfig, hand: HandConfig) -> bool:
     """Whether the folder sample.root was rendered with these very settings."""
     path = Path(sample.root) / SETTINGS_FILE
-    return path.is_file() and path.read_text(encoding="utf-8") == settings_text(sample)
+    return path.is_file() and path.read_text(encoding="utf-8") == settings_text(sample, hand)
 
 
-def write_sample(sample: SampleConfig) -> None:
+def write_sample(sample: SampleConfig, hand: HandConfig) -> None:
     """Render the sample into the folder sample.root, which appears whole or not at all; one that matches is kept."""
     root = Path(sample.root)
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(root.parent / f".{root.name}.lock"):
-        if sample_matches(sample):
+        if sample_matches(sample, hand):
             return
         if root.exists() and any(root.iterdir()):
             raise InputError(
@@ -47,7 +47,7 @@ def write_sample(sample: SampleConfig) -> None:
         shutil.rmtree(hidden, ignore_errors=True)  # of a run that was killed
         hidden.mkdir()
         try:
-            fill_folder(hidden, sample)
+            fill_folder(hidden, sample, hand)
             for path in (*hidden.iterdir(), hidden):
                 sync(path)
             hidden.rename(root)
@@ -56,10 +56,10 @@ def write_sample(sample: SampleConfig) -> None:
             shutil.rmtree(hidden, ignore_errors=True)
 
 
-def fill_folder(folder: Path, sample: SampleConfig) -> None:
+def fill_folder(folder: Path, sample: SampleConfig, hand: HandConfig) -> None:
     """Everything that a sample holds."""
-    plan = plan_sample(sample)
+    plan = plan_sample(sample, hand)
     with start_workers(sample.processes or os.cpu_count() or 1) as workers:
-        draw_plan(workers, folder, plan, sample.num_shards, sample.seed)
+        draw_plan(workers, folder, plan, hand, sample.num_shards, sample.seed)
     write_tables(folder, plan)
-    (folder / SETTINGS_FILE).write_text(settings_text(sample), encoding="utf-8")
+    (folder / SETTINGS_FILE).write_text(settings_text(sample, hand), encoding="utf-8")

@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from okkhor.rendering.balls import BALL_WIDTH, end_in_loop, ends_in_ball, find_holes, hollow_balls
 from okkhor.rendering.fonts import BODY_HEIGHT
 from okkhor.rendering.thinning import thin
 
 INK_LEVEL = 128  # of 255: a mask's pixel is ink from here on
-BALL_WIDTH = 2.15  # times the median half-width: ink is 1.9 times as wide where strokes meet, 2.2 to 2.9 in a ball
-LOOP_WIDTH = 1.3  # times the median half-width, that is left around the hole in a ball
 SPUR_LENGTH = 1.4  # times the ink's half-width at the junction: a shorter loose end comes from the outline's corner
 JOIN_COSINE = -0.5  # two arcs go on through a junction if they bend by 60 degrees or less
 DIRECTION_REACH = 6  # pixels along an arc over which its direction at a junction is taken
@@ -36,35 +35,32 @@ class Arc:
     nodes: tuple[int, int]
 
 
-def trace_strokes(mask: NDArray[np.uint8], head_line: int) -> list[Points]:
-    """The strokes of a glyph's mask (H, W), each (N, 3) float32: x, y, and the pen's width.
-
-    x and y are in letter bodies: y is 0 at the head line and 1 at the foot of ক, x is 0 in the middle of the glyph. The
-    width is in units of the glyph's median stroke width.
-    """
+def trace_strokes(mask: NDArray[np.uint8], head_line: int) -> tuple[list[Points], Points]:
+    """The strokes of a glyph's mask (H, W), each (N, 3) float32, and its knots, (K, 2) float32: see glyphs.Glyph."""
     ink = (mask >= INK_LEVEL).astype(np.uint8)
     half_width = np.asarray(cv2.distanceTransform(ink, cv2.DIST_L2, 3), np.float32)
     skeleton = thin(ink) > 0
     typical = max(float(np.median(half_width[skeleton])), 1.0)
     if half_width.max() > BALL_WIDTH * typical:
-        skeleton = thin(hollow_balls(ink, half_width, typical)) > 0
+        ink = hollow_balls(ink, half_width, typical)
+        skeleton = thin(ink) > 0
     arcs, centres = cut_into_arcs(skeleton)
     arcs = drop_spurs(arcs, centres, half_width)
-    middle = mask.shape[1] / 2
-    strokes = []
+    joints = {tuple(centre) for centre in centres.tolist()}
+    origin = (mask.shape[1] / 2, head_line)
+    strokes, knots = [], find_holes(ink)
     for pixels in join_arcs(arcs, centres):
         path = resample(np.array(pixels, np.float32))
         rows, columns = np.rint(path).astype(int).T
-        places = (path[:, ::-1] - (middle, head_line)) / BODY_HEIGHT
-        strokes.append(np.column_stack([places, half_width[rows, columns] / typical]).astype(np.float32))
-    return strokes
-
-
-def hollow_balls(ink: NDArray[np.uint8], half_width: NDArray[np.float32], typical: float) -> NDArray[np.uint8]:
-    """The ink (H, W) with a hole in each ball of a printed শ, ম or ক্ষ, where a pen draws a loop."""
-    reach = 2 * round(BALL_WIDTH * typical) + 1
-    balls = cv2.dilate((half_width > BALL_WIDTH * typical).astype(np.uint8), np.ones((reach, reach), np.uint8))
-    return np.where((balls > 0) & (half_width > LOOP_WIDTH * typical), 0, ink).astype(np.uint8)
+        widths = half_width[rows, columns] / typical
+        stroke = np.column_stack([(path[:, ::-1] - origin) / BODY_HEIGHT, widths]).astype(np.float32)
+        for end in (0, -1):
+            stroke = stroke[::-1]
+            if tuple(pixels[end]) not in joints and ends_in_ball(stroke):
+                knots.append(pixels[end][::-1])
+                stroke = end_in_loop(stroke)
+        strokes.append(stroke)
+    return strokes, ((np.array(knots, np.float32).reshape(-1, 2) - origin) / BODY_HEIGHT).astype(np.float32)
 
 
 def cut_into_arcs(skeleton: NDArray[np.bool_]) -> tuple[list[Arc], NDArray[np.float64]]:

@@ -30,12 +30,20 @@ class Order(Protocol):
 
 Validate = Callable[[torch.nn.Module], tuple[dict[str, float], Predictions]]
 """A network -> its scores on the whole validation fold, `score` the one to maximise, and what it predicts there."""
+PrepareEpoch = Callable[[int, Callable[[], bool]], None]
+"""Called before an epoch's batches with its number, from 0, and with what says that it should end early."""
 Save = Callable[[torch.nn.Module, Predictions, str], None]
 """A network and what it predicts, to be kept under a name: "" for the best, or the cycle that it ends."""
 
 
 def fit(
-    trainer: Trainer, loader: DataLoader[Batch], order: Order, validate: Validate, save: Save, folder: Path
+    trainer: Trainer,
+    loader: DataLoader[Batch],
+    order: Order,
+    validate: Validate,
+    save: Save,
+    folder: Path,
+    prepare_epoch: PrepareEpoch | None = None,
 ) -> Progress:
     """Train to the last epoch, or as long as time and patience last; from folder/state.pt where it is there.
 
@@ -46,6 +54,8 @@ def fit(
     progress = _find_progress(trainer, order, state)
     with stop_on_signals(patient=trainer.group.size > 1) as stop:
         while progress.epoch < trainer.recipe.train.epochs and not progress.ended:
+            if prepare_epoch is not None:
+                _prepare_epoch(trainer, progress, prepare_epoch, stop)
             interrupted = _run_epoch(trainer, loader, order, progress, state, stop)
             ended = progress.batch == len(order) or bool(progress.ended)
             if ended:
@@ -78,6 +88,16 @@ def _find_progress(trainer: Trainer, order: Order, state: Path) -> Progress:
     if len(set(trainer.group.gather((progress.epoch, progress.batch)))) > 1:
         raise InputError(f"{state}: not every process finds the same. All machines need one shared runs/ folder.")
     return progress
+
+
+def _prepare_epoch(trainer: Trainer, progress: Progress, prepare_epoch: PrepareEpoch, stop: StopRequest) -> None:
+    """The main process prepares, the others wait for it. Raises KeyboardInterrupt where it is told to stop."""
+    started = time.monotonic()
+    if trainer.group.is_main:
+        prepare_epoch(progress.epoch, lambda: stop.requested)
+    if trainer.group.add([stop.requested], trainer.precision.device)[0]:
+        raise KeyboardInterrupt
+    progress.add_seconds(time.monotonic() - started)
 
 
 def _run_epoch(

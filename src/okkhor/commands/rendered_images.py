@@ -1,0 +1,85 @@
+"""Rendered images beside a fold's real ones: of which graphemes, how many, with what labels."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from okkhor.config import Config
+from okkhor.data.pixels import prepare_image
+from okkhor.data.tables import read_csv
+from okkhor.errors import ConfigError, InputError
+from okkhor.rendering.fonts import Face, find_faces, shapes_well
+from okkhor.rendering.fresh import FreshImages
+from okkhor.rendering.graphemes import Grapheme, label_grapheme, read_graphemes, unseen_candidates
+from okkhor.schema import GRAPHEME, HEAD_NAMES
+
+
+def choose_rendered(config: Config, train: pd.DataFrame, num_images: int) -> list[Grapheme]:
+    """The grapheme of each image to render beside num_images others, equal ones beside each other.
+
+    train: the rows of train.csv that the fold trains on. Raises InputError for a grapheme without labels or font.
+    """
+    share = config.data.rendered_fraction
+    graphemes = choose_graphemes(config, train)
+    num = round(num_images * share / (1 - share))
+    order = np.random.default_rng(config.seed).permutation(len(graphemes))
+    times = np.full(len(graphemes), num // len(graphemes))
+    times[order[: num % len(graphemes)]] += 1
+    return [grapheme for grapheme, count in zip(graphemes, times, strict=True) for _ in range(count)]
+
+
+def choose_graphemes(config: Config, train: pd.DataFrame) -> list[Grapheme]:
+    """What data.rendered_graphemes names, each once."""
+    named = config.data.rendered_graphemes
+    faces = flatten_faces(config)
+    if named not in ("train", "grammar"):
+        graphemes = read_list(Path(named))
+    else:
+        rows = train.drop_duplicates(GRAPHEME)[[GRAPHEME, *HEAD_NAMES]].itertuples(index=False)
+        graphemes = [Grapheme(text, (int(root), int(vowel), int(consonant))) for text, root, vowel, consonant in rows]
+    for grapheme in graphemes:
+        if not any(shapes_well(face, grapheme.text) for face in faces):
+            raise InputError(f"data.rendered_fraction: no font shapes the grapheme '{grapheme.text}' of {named}.")
+    if named == "grammar":
+        generator = np.random.default_rng(config.seed)
+        extra = unseen_candidates([*graphemes, *read_graphemes()], generator)
+        graphemes += [grapheme for grapheme in extra if any(shapes_well(face, grapheme.text) for face in faces)]
+    return graphemes
+
+
+def flatten_faces(config: Config) -> tuple[Face, ...]:
+    handwritten, others = find_faces(config.sample.font_dirs)
+    return (handwritten, *others)
+
+
+def read_list(path: Path) -> list[Grapheme]:
+    """The graphemes of a csv's column `grapheme`, with the labels that the grammar gives them."""
+    if not path.is_file():
+        raise ConfigError(
+            f"data.rendered_graphemes={path}: expected train, grammar, or a csv with the column grapheme."
+        )
+    texts = read_csv(path, (GRAPHEME,))[GRAPHEME].drop_duplicates()
+    found = {text: label_grapheme(text) for text in texts}
+    for text, labels in found.items():
+        if labels is None:
+            raise InputError(f"{path}: '{text}' has no labels: it is not made of the classes of class_map.csv.")
+    if not found:
+        raise InputError(f"{path}: no grapheme is named.")
+    return [Grapheme(text, labels) for text, labels in found.items() if labels is not None]
+
+
+def plan_fresh_images(config: Config, graphemes: list[Grapheme]) -> FreshImages:
+    """How to draw them for an epoch."""
+    handwritten, others = find_faces(config.sample.font_dirs)
+    return FreshImages(
+        texts=[grapheme.text for grapheme in graphemes],
+        size=config.data.size,
+        handwritten=handwritten,
+        others=others,
+        ranges=config.hand,
+        prepare=partial(prepare_image, size=config.data.size, crop_to_ink=config.data.crop_to_ink),
+        seed=config.seed,
+        processes=config.sample.processes,
+    )

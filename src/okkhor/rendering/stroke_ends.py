@@ -1,0 +1,79 @@
+"""What a hand does differently where strokes end: it overshoots, falls short, curls, and draws its own head line."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from okkhor.rendering.strokes import Points
+from okkhor.rendering.writers import Hand
+
+HEAD_LINE_REACH = 0.16  # letter bodies: a level end that lies no farther from 0 is an end of the head line
+HEAD_LINE_SPREAD = 0.12  # letter bodies, of the lengths by which a hand draws the ends of one head line on
+OVERSHOOT_SPREAD = 0.06  # letter bodies, of the ends of other strokes
+CURL = 0.5  # radians, standard deviation of the direction in which a stroke is drawn on
+SHORTEST = 5  # points of a stroke whose ends may change
+LIFTABLE = 12  # points of a head line that may have a gap
+
+
+def redraw_ends(strokes: Sequence[Points], hand: Hand, generator: np.random.Generator) -> list[Points]:
+    """The strokes, each (N, 3), with other ends; a head line now and then lifted in between, or left out."""
+    redrawn: list[Points] = []
+    for stroke in strokes:
+        if len(stroke) >= SHORTEST and not np.array_equal(stroke[0, :2], stroke[-1, :2]):
+            redrawn += redraw_head_line(redraw_both_ends(stroke, hand, generator), hand, generator)
+        else:
+            redrawn.append(stroke)
+    return redrawn or list(strokes)
+
+
+def redraw_both_ends(stroke: Points, hand: Hand, generator: np.random.Generator) -> Points:
+    """A stroke with both of its ends drawn on or cut back."""
+    lengths = generator.normal(0, 1, 2)
+    curls = generator.normal(0, CURL, 2)
+    for length, curl in zip(lengths, curls, strict=True):
+        stroke = stroke[::-1]
+        if is_head_line_end(stroke):
+            stroke = move_end(stroke, hand["head_line"] + HEAD_LINE_SPREAD * length, 0.1 * curl)
+        else:
+            stroke = move_end(stroke, hand["overshoot"] + OVERSHOOT_SPREAD * length, curl)
+    return stroke
+
+
+def redraw_head_line(stroke: Points, hand: Hand, generator: np.random.Generator) -> list[Points]:
+    """A stroke that is a head line, whole, with a gap or not at all; any other stroke as it is."""
+    if len(stroke) < SHORTEST or (np.abs(stroke[:, 1]) >= HEAD_LINE_REACH).any():
+        return [stroke]
+    missing, lift = generator.random(2)
+    if missing < hand["head_line_missing"]:
+        return []
+    if lift < hand["head_line_lift"] and len(stroke) > LIFTABLE:
+        gap = int(generator.integers(4, len(stroke) - 6))
+        return [stroke[:gap], stroke[gap + 2 :]]
+    return [stroke]
+
+
+def is_head_line_end(stroke: Points) -> bool:
+    """Whether a stroke ends level, on the head line."""
+    if len(stroke) < SHORTEST:
+        return False
+    dx, dy = stroke[-1, :2] - stroke[-4, :2]
+    return bool(abs(stroke[-1, 1]) < HEAD_LINE_REACH and abs(dx) > 2 * abs(dy))
+
+
+def move_end(stroke: Points, length: float, curl: float) -> Points:
+    """A stroke whose last end is drawn on by `length` letter bodies, turned by `curl`, or cut back by it.
+
+    At most a third of it is cut off.
+    """
+    if length <= 0:
+        step = max(float(np.hypot(*(stroke[1, :2] - stroke[0, :2]))), 1e-3)
+        return stroke[: len(stroke) - min(round(-length / step), len(stroke) // 3)]
+    reach = min(4, len(stroke))
+    away = (stroke[-1, :2] - stroke[-reach, :2]).astype(float)
+    away *= length / max(float(np.hypot(*away)), 1e-6)
+    tips = np.repeat(stroke[-1:], 3, axis=0)
+    for number, share in enumerate((0.35, 0.7, 1.0)):
+        cosine, sine = np.cos(curl * share), np.sin(curl * share)
+        tips[number, 0] += share * (cosine * away[0] - sine * away[1])
+        tips[number, 1] += share * (sine * away[0] + cosine * away[1])
+    return np.concatenate([stroke, tips])
