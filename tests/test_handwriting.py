@@ -182,8 +182,8 @@ def test_no_point_of_any_grapheme_leaves_the_paper() -> None:
             writer = draw_writer(FACE, RANGES, random)
             hand = vary_hand(writer.habits, RANGES, random)
             points = np.concatenate(write_glyph(find_glyph(FACE, grapheme.text), writer, hand, random))[:, :2]
-            assert (points >= 0).all(), grapheme.text
-            assert (points <= (IMAGE_WIDTH, IMAGE_HEIGHT)).all(), grapheme.text
+            assert (points >= -1e-3).all(), grapheme.text
+            assert (points <= np.array((IMAGE_WIDTH, IMAGE_HEIGHT)) + 1e-3).all(), grapheme.text
 
 
 def test_the_strokes_of_a_sign_are_moved_together_and_apart_from_the_letter() -> None:
@@ -241,7 +241,6 @@ def test_an_end_is_cut_back_by_its_length_or_a_third_of_the_stroke(reach: float)
     np.testing.assert_array_equal(shorter, UPRIGHT[: len(shorter)])
 
 
-@pytest.mark.xfail(strict=False, reason="move_end takes the step between the first two points for that of all")
 def test_a_cut_end_does_not_depend_on_how_far_the_other_end_was_drawn_on() -> None:
     step = length(UPRIGHT) / (len(UPRIGHT) - 1)
     for reach in (0.003, 0.03, 0.3):

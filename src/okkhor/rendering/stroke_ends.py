@@ -66,7 +66,7 @@ def move_end(stroke: Points, length: float, curl: float) -> Points:
     At most a third of it is cut off.
     """
     if length <= 0:
-        step = max(float(np.hypot(*(stroke[1, :2] - stroke[0, :2]))), 1e-3)
+        step = max(float(np.hypot(*(stroke[-1, :2] - stroke[-2, :2]))), 1e-3)
         return stroke[: len(stroke) - min(round(-length / step), len(stroke) // 3)]
     reach = min(4, len(stroke))
     away = (stroke[-1, :2] - stroke[-reach, :2]).astype(float)
