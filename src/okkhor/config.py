@@ -33,13 +33,13 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class HandConfig:
-    """How the hands differ that write rendered images. Each has a habit from each range, all values equally likely.
+    """How the hands differ that write rendered images. Each has a habit from each range.
 
     Lengths are in letter bodies (head line to foot of ক) where no unit is given; angles are slopes: 0.1 is 6 degrees.
     """
 
     unsteadiness: float = 0.3  # of half a range: how far an image is from its hand's habit, standard deviation
-    size: Range = (44, 84)  # pixels of a letter body
+    size: Range = (44.0, 84.0)  # pixels of a letter body
     aspect: Range = (0.8, 1.5)  # width over height, against the font's
     slant: Range = (-0.2, 0.35)  # of upright strokes, to the right
     slope: Range = (-0.12, 0.1)  # of the line that the hand keeps to, downwards
@@ -55,15 +55,15 @@ class HandConfig:
     head_line: Range = (-0.15, 0.4)  # by which the head line's free ends are drawn on
     head_line_missing: Range = (0.0, 0.1)  # probability
     head_line_lift: Range = (0.0, 0.2)  # probability of a gap in it
-    pen: Range = (2.6, 8)  # pixels, width of a stroke
+    pen: Range = (2.6, 8.0)  # pixels, width of a stroke
     contrast: Range = (0.0, 0.5)  # 0: the pen's own width everywhere; 1: the font's thick and thin
     pressure: Range = (0.03, 0.18)  # by how much the width varies along a stroke: deviation of its logarithm
-    darkness: Range = (5, 75)  # gray level of the ink, 0 black
-    paper: Range = (250, 255)  # gray level
+    darkness: Range = (5.0, 75.0)  # gray level of the ink, 0 black
+    paper: Range = (250.0, 255.0)  # gray level
     grain: Range = (0.3, 0.9)  # standard deviation of the paper's noise, gray levels
     softness: Range = (0.35, 1.0)  # pixels, standard deviation of the scanner's blur
-    right: Range = (-24, 24)  # pixels, where the hand puts the letter, from the middle
-    down: Range = (-10, 10)  # pixels
+    right: Range = (-24.0, 24.0)  # pixels, where the hand puts the letter, from the middle
+    down: Range = (-10.0, 10.0)  # pixels
     scraps: Range = (0.0, 0.1)  # probability of a form's line or a neighbour's ink at the border
 
 
@@ -79,7 +79,7 @@ class DataConfig:
     pseudo: str = ""  # a run, as a member of an ensemble is named, whose reading of test images is trained on too
     pseudo_confidence: float = 0.95  # of the test images, those that each head reads with this probability at least
     rendered_fraction: float = 0.0  # of the training images, those rendered from fonts, by new hands in each epoch
-    rendered_graphemes: str = "train"  # train; grammar: all that the labels can make; or a csv with a column grapheme
+    rendered_graphemes: str = "train"  # train; grammar: all that labels can make; or a csv with a column grapheme
     cache_dir: str = "runs/.cache"  # resized train images are kept here
     num_workers: int = 0  # loader processes; 0: images are loaded in the training process
 

@@ -44,7 +44,9 @@ def choose_graphemes(config: Config, train: pd.DataFrame) -> list[Grapheme]:
             raise InputError(f"data.rendered_fraction: no font shapes the grapheme '{grapheme.text}' of {named}.")
     if named == "grammar":
         generator = np.random.default_rng(config.seed)
-        extra = unseen_candidates([*graphemes, *read_graphemes()], generator)
+        texts = {grapheme.text for grapheme in graphemes}
+        extra = [grapheme for grapheme in read_graphemes() if grapheme.text not in texts]  # a fold may hold them out
+        extra += unseen_candidates([*graphemes, *extra], generator)
         graphemes += [grapheme for grapheme in extra if any(shapes_well(face, grapheme.text) for face in faces)]
     return graphemes
 

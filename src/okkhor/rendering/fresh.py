@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +58,13 @@ class FreshImages:
         futures = {workers.submit(self.render_block, path, epoch, start): start for start in starts}
         with tqdm(total=len(self.texts), desc="rendering", unit="image", leave=False, disable=self._quiet()) as bar:
             for future in as_completed(futures):
-                bar.update(future.result())
                 if should_stop():
                     return
+                try:
+                    bar.update(future.result())
+                except BrokenProcessPool:
+                    if not should_stop():  # a signal to the whole group has ended the workers too
+                        raise
 
     def _quiet(self) -> bool:
         return not sys.stderr.isatty()
