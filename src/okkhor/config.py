@@ -16,7 +16,7 @@ class SampleConfig:
 
     root: str = "input/sample"  # rendered here when data.root is this folder and it has no train.csv
     num_graphemes: int = 1295  # of the 1,295 graphemes of the real train set, the first so many
-    images_per_grapheme: int = 25  # train images of each
+    images_per_grapheme: int = 12  # train images of each
     test_images: int = 2000  # images of test, by writers that train lacks
     unseen_graphemes: int = 70  # graphemes that only test has, an image of each: 3.5 % of it, as in the competition
     num_writers: int = 60  # hands of train: a font with a style
