@@ -6,7 +6,6 @@ of the source files and the settings, so a cache that does not fit is never open
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from okkhor.config import DataConfig
 from okkhor.data.competition import TrainSet
 from okkhor.data.pixels import prepare_image
 from okkhor.data.shards import read_images
-from okkhor.files import sync
+from okkhor.files import allocate_images, sync
 
 CACHE_FORMAT = 2  # raise it when prepare_image changes
 
@@ -72,9 +71,7 @@ def _is_whole(path: Path, shape: tuple[int, int, int]) -> bool:
 
 def _write_images(path: Path, train: TrainSet, data: DataConfig, shape: tuple[int, int, int]) -> None:
     rows = {image_id: row for row, image_id in enumerate(train.table["image_id"])}
-    np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
-    with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)  # a full disk is an error now, not a SIGBUS later
+    allocate_images(path, shape)
     with tqdm(total=len(rows), desc="Resizing images", unit="image", disable=None) as bar:
         for shard in train.shards:
             for image_ids, block in read_images(shard, path.parent):

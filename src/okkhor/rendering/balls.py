@@ -13,8 +13,6 @@ BALL_REACH = 3  # points from the end on
 LOOP_RADIUS = 0.07  # letter bodies, of the loop that is drawn for such a ball
 HOLE_SIZE = 0.3  # letter bodies, width and height of a small loop's inside at most
 
-Points = NDArray[np.float32]
-
 
 def find_holes(ink: NDArray[np.uint8]) -> list[tuple[float, float]]:
     """The middles (x, y) of the small holes in the ink (H, W), in pixels."""
@@ -23,12 +21,12 @@ def find_holes(ink: NDArray[np.uint8]) -> list[tuple[float, float]]:
     return [tuple(centre) for centre in np.asarray(centroids)[sizes < HOLE_SIZE * BODY_HEIGHT].tolist()]
 
 
-def ends_in_ball(stroke: Points) -> bool:
+def ends_in_ball(stroke: NDArray[np.float32]) -> bool:
     """Whether the last end of a stroke (N, 3) is thicker than a pen would leave it: a printed ball."""
     return len(stroke) > BALL_REACH and bool(stroke[-BALL_REACH:, 2].max() > BALL_END_WIDTH)
 
 
-def end_in_loop(stroke: Points) -> Points:
+def end_in_loop(stroke: NDArray[np.float32]) -> NDArray[np.float32]:
     """The stroke with a loop for the ball at its last end, as a pen draws it."""
     tip, before = stroke[-1], stroke[-1 - BALL_REACH]
     start = np.arctan2(*(before[:2] - tip[:2])[::-1])

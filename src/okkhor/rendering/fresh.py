@@ -4,11 +4,10 @@ An image depends on the seed and its number alone, whatever the number of proces
 """
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from okkhor.config import HandConfig
+from okkhor.files import allocate_images
 from okkhor.rendering.drawing import IMAGES_PER_TASK, draw_grapheme, start_workers
 from okkhor.rendering.fonts import Face, shapes_well
 from okkhor.rendering.writers import draw_writer
@@ -37,26 +37,22 @@ class FreshImages:
     seed: int
     processes: int  # 0: one per core
 
-    def allocate(self, path: Path) -> None:
-        """A file for all images, (N, size, size) uint8."""
-        np.lib.format.open_memmap(path, "w+", np.uint8, (len(self.texts), self.size, self.size)).flush()
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)  # a full disk is an error now, no SIGBUS later
-
     def render(self, path: Path, epoch: int, should_stop: Callable[[], bool]) -> None:
         """Draw the images of an epoch into the file, in place where it is there; ends early where should_stop says so.
 
         The file is (N, size, size) uint8. Whoever has it mapped sees the new images.
         """
         if epoch == 0 or not path.exists():
-            self.allocate(path)
+            allocate_images(path, (len(self.texts), self.size, self.size))
         with start_workers(self.processes or os.cpu_count() or 1) as workers:
             self._render(workers, path, epoch, should_stop)
 
     def _render(self, workers: Executor, path: Path, epoch: int, should_stop: Callable[[], bool]) -> None:
         starts = range(0, len(self.texts), IMAGES_PER_TASK)
-        futures = {workers.submit(self.render_block, path, epoch, start): start for start in starts}
-        with tqdm(total=len(self.texts), desc="rendering", unit="image", leave=False, disable=self._quiet()) as bar:
+        blocks = [replace(self, texts=self.texts[start : start + IMAGES_PER_TASK]) for start in starts]
+        tasks = zip(blocks, starts, strict=True)  # a task carries its own texts, not those of the whole epoch
+        futures = [workers.submit(block.render_block, path, epoch, start) for block, start in tasks]
+        with tqdm(total=len(self.texts), desc="rendering", unit="image", leave=False, disable=None) as bar:
             for future in as_completed(futures):
                 if should_stop():
                     return
@@ -66,18 +62,14 @@ class FreshImages:
                     if not should_stop():  # a signal to the whole group has ended the workers too
                         raise
 
-    def _quiet(self) -> bool:
-        return not sys.stderr.isatty()
-
     def render_block(self, path: Path, epoch: int, start: int) -> int:
-        """Draw IMAGES_PER_TASK images from number `start` on; returns how many those were."""
-        texts = self.texts[start : start + IMAGES_PER_TASK]
+        """Draw all of these images, of which the first is number `start` in the file; returns how many those were."""
         images = np.lib.format.open_memmap(path, "r+")
-        for number, text in enumerate(texts, start):
+        for number, text in enumerate(self.texts, start):
             generator = np.random.default_rng((self.seed, epoch, number))
             writer = draw_writer(self.choose_face(text, generator), self.ranges, generator)
             images[number] = self.prepare(draw_grapheme(text, writer, self.ranges, generator))
-        return len(texts)
+        return len(self.texts)
 
     def choose_face(self, text: str, generator: np.random.Generator) -> Face:
         """The handwritten face half of the time, otherwise one of the others, of those that shape the text."""
