@@ -17,7 +17,7 @@ from okkhor.rendering.graphemes import read_graphemes
 from okkhor.rendering.handwriting import move_signs, write_glyph
 from okkhor.rendering.ink import draw_image
 from okkhor.rendering.scraps import draw_scraps
-from okkhor.rendering.stroke_ends import move_end, redraw_both_ends, redraw_ends, redraw_head_line
+from okkhor.rendering.stroke_ends import draw_line_over_sign, move_end, redraw_both_ends, redraw_ends, redraw_head_line
 from okkhor.rendering.strokes import Points
 from okkhor.rendering.writers import SLOPPY, Writer, draw_writer, vary_hand
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
@@ -26,6 +26,7 @@ RANGES = HandConfig()
 FACE = find_faces(())[0]
 NAMES = [field.name for field in fields(HandConfig) if field.name != "unsteadiness"]
 CALM = dict.fromkeys(NAMES, 0.0) | {"size": 60.0, "aspect": 1.0, "pen": 4.0, "paper": 255.0}
+CALM |= {"ascent": 1.0, "descent": 1.0}
 CALM |= {"roundness": 0.05, "softness": 0.1}  # 0 would be another smoothing to OpenCV
 """A hand that writes what the font shows, 60 pixels high, black on white."""
 
@@ -175,26 +176,79 @@ def test_a_hand_puts_the_letter_where_it_is_used_to() -> None:
     assert middle == pytest.approx([IMAGE_WIDTH / 2 + 12, IMAGE_HEIGHT / 2 - 7], abs=0.01)
 
 
-def test_no_point_of_any_grapheme_leaves_the_paper() -> None:
+def test_no_point_of_any_grapheme_leaves_the_paper_where_the_hand_keeps_to_it() -> None:
     random = generator()
     for grapheme in read_graphemes()[::8]:
         if shapes_well(FACE, grapheme.text):
             writer = draw_writer(FACE, RANGES, random)
-            hand = vary_hand(writer.habits, RANGES, random)
+            hand = {**vary_hand(writer.habits, RANGES, random), "cut": 0.0}
             points = np.concatenate(write_glyph(find_glyph(FACE, grapheme.text), writer, hand, random))[:, :2]
             assert (points >= -1e-3).all(), grapheme.text
             assert (points <= np.array((IMAGE_WIDTH, IMAGE_HEIGHT)) + 1e-3).all(), grapheme.text
+
+
+def test_a_letter_that_is_cut_leaves_the_paper_at_one_edge_by_a_fifth_of_its_size_at_most() -> None:
+    writer, random = draw_writer(FACE, RANGES, generator()), generator()
+    sides = np.zeros(4, int)  # left, above, right, below
+    for _ in range(400):
+        (stroke,) = write_glyph(make_glyph(draw_ring()), writer, CALM | {"cut": 1.0}, random)
+        low, high = stroke[:, :2].min(axis=0), stroke[:, :2].max(axis=0)
+        beyond = np.concatenate([-low, high - (IMAGE_WIDTH, IMAGE_HEIGHT)]) / np.tile(high - low, 2)
+        assert 0.02 <= beyond.max() <= 0.2
+        assert (np.sort(beyond)[:3] < 0).all()
+        sides[beyond.argmax()] += 1
+    assert sides[1] > 180  # above, more often than at the other three edges together
+    assert sides.min() > 30
+
+
+@pytest.mark.parametrize(("ascent", "descent", "height"), [(1, 1, 2), (2, 1, 2.5), (1, 1.5, 2.25), (0.8, 1.6, 2.2)])
+def test_what_stands_above_the_head_line_and_below_the_foot_is_as_high_as_the_hand_writes_it(
+    ascent: float, descent: float, height: float
+) -> None:
+    ring = draw_ring()
+    ring[:, 1] = 0.5 + 2 * (ring[:, 1] - 0.7)  # half a letter body above the head line, half a one below the foot
+    (stroke,) = write(make_glyph(ring), CALM | {"ascent": ascent, "descent": descent, "size": 40.0})
+    assert np.ptp(stroke[:, 1]) / 40 == pytest.approx(height, abs=0.02)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.4, 1.0])
+def test_the_head_line_begins_over_a_vowel_sign_as_often_as_the_hand_does(probability: float) -> None:
+    sign, random = straight((-0.9, 0.05), (-1.0, 1.0)), generator()
+    glyph = replace(make_glyph(sign, HEAD_LINE, UPRIGHT), begins_with_sign=True)
+    writer, hand = draw_writer(FACE, RANGES, generator()), CALM | {"head_line_first": probability}
+    longer = [write_glyph(glyph, writer, hand, random) for _ in range(400)]
+    assert np.mean([len(strokes) > 3 for strokes in longer]) == pytest.approx(probability, abs=0.08)
+    assert all(len(write(replace(glyph, begins_with_sign=False), hand)) == 3 for _ in range(20))
+
+
+def test_a_line_over_a_sign_is_level_and_leads_from_before_the_sign_to_its_top() -> None:
+    sign, random = straight((-0.9, 0.05), (-1.0, 1.0)), generator()
+    for _ in range(50):
+        *strokes, line = draw_line_over_sign([sign, HEAD_LINE], random)
+        assert len(strokes) == 2
+        assert np.ptp(line[:, 1]) == 0
+        assert -1.6 <= line[0, 0] <= -0.9
+        assert line[-1, 0] == pytest.approx(-0.9 + 0.2, abs=0.06)
+    assert len(draw_line_over_sign([UPRIGHT], random)) == 1  # nothing reaches up to the head line
+
+
+def test_the_signs_that_hang_from_the_head_line_before_their_letter_are_known() -> None:
+    begins = [
+        text for text in ("ক", "কা", "কি", "কে", "কৈ", "কো", "কৌ", "কী") if find_glyph(FACE, text).begins_with_sign
+    ]
+    assert begins == ["কে", "কৈ", "কো", "কৌ"]
 
 
 def test_the_strokes_of_a_sign_are_moved_together_and_apart_from_the_letter() -> None:
     sign = (straight((0.8, 0.0), (0.9, 0.9)), straight((1.0, 0.1), (1.2, 0.5)))
     glyph = make_glyph(UPRIGHT, *sign, parts=(0, 1, 1))
     letter, *moved = move_signs(glyph, 0.2, generator())
-    for axis in (0, 1):
-        before, after = np.concatenate(sign)[:, axis], np.concatenate(moved)[:, axis]
-        scale, shift = np.polyfit(before, after, 1)
-        np.testing.assert_allclose(scale * before + shift, after, atol=1e-4)
-        assert np.abs(scale * UPRIGHT[:, axis] + shift - letter[:, axis]).max() > 0.01
+    before, after = np.concatenate(sign)[:, :2], np.concatenate(moved)[:, :2]
+    places = np.column_stack([before, np.ones(len(before))])
+    mapping, *_ = np.linalg.lstsq(places, after, rcond=None)  # shifted, scaled and turned: an affine map
+    np.testing.assert_allclose(places @ mapping, after, atol=1e-4)
+    as_sign = np.column_stack([UPRIGHT[:, :2], np.ones(len(UPRIGHT))]) @ mapping
+    assert np.abs(as_sign - letter[:, :2]).max() > 0.01
     still = move_signs(glyph, 0.0, generator())
     np.testing.assert_allclose(np.concatenate(still), np.concatenate(glyph.strokes), atol=1e-6)
 

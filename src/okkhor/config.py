@@ -43,9 +43,11 @@ class HandConfig:
     aspect: Range = (0.8, 1.5)  # width over height, against the font's
     slant: Range = (-0.2, 0.35)  # of upright strokes, to the right
     slope: Range = (-0.12, 0.1)  # of the line that the hand keeps to, downwards
+    ascent: Range = (0.8, 2.2)  # height of what stands above the head line, against the font's
+    descent: Range = (0.8, 1.6)  # the same below the letter's foot
     parts: Range = (0.04, 0.25)  # by how much some parts are wider or higher: deviation of their scale's logarithm
     warp: Range = (0.01, 0.06)  # by how much a point is moved, smoothly over the glyph
-    signs: Range = (0.0, 0.08)  # by how much a sign (of a vowel, reph) is moved by itself: standard deviation
+    signs: Range = (0.0, 0.12)  # by how much a sign (of a vowel, reph) is moved by itself: standard deviation
     looseness: Range = (0.005, 0.045)  # the same of each stroke, also of its turn and growth
     bow: Range = (0.0, 0.06)  # of a stroke's length, by which it bends: standard deviation
     loops: Range = (0.0, 0.8)  # by which small loops are wider than the font's, share
@@ -53,6 +55,7 @@ class HandConfig:
     tremor: Range = (0.0, 0.006)  # standard deviation of a point
     overshoot: Range = (-0.05, 0.1)  # by which the ends of strokes are drawn on
     head_line: Range = (-0.15, 0.4)  # by which the head line's free ends are drawn on
+    head_line_first: Range = (0.0, 1.0)  # probability that it begins over a vowel sign that stands before its letter
     head_line_missing: Range = (0.0, 0.1)  # probability
     head_line_lift: Range = (0.0, 0.2)  # probability of a gap in it
     pen: Range = (2.6, 8.0)  # pixels, width of a stroke
@@ -64,6 +67,7 @@ class HandConfig:
     softness: Range = (0.35, 1.0)  # pixels, standard deviation of the scanner's blur
     right: Range = (-24.0, 24.0)  # pixels, where the hand puts the letter, from the middle
     down: Range = (-10.0, 10.0)  # pixels
+    cut: Range = (0.0, 0.3)  # probability that the letter runs over the image's edge
     scraps: Range = (0.0, 0.1)  # probability of a form's line or a neighbour's ink at the border
 
 

@@ -74,6 +74,8 @@ HAND_RANGES: dict[str, tuple[float, float]] = {
     "aspect": (0.1, 10),
     "slant": (-2, 2),
     "slope": (-2, 2),
+    "ascent": (0.1, 10),
+    "descent": (0.1, 10),
     "parts": (0, 1),
     "warp": (0, 1),
     "signs": (0, 1),
@@ -84,6 +86,8 @@ HAND_RANGES: dict[str, tuple[float, float]] = {
     "tremor": (0, 1),
     "overshoot": (-1, 1),
     "head_line": (-1, 2),
+    "head_line_first": (0, 1),
+    "cut": (0, 1),
     "head_line_missing": (0, 1),
     "head_line_lift": (0, 1),
     "pen": (0.5, 50),  # pixels

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from okkhor.rendering.plan import SPLITS, Item, Plan
 from okkhor.rendering.shards import put_image, shard_ranges, write_shard
 from okkhor.rendering.writers import Writer, vary_hand
 
+SIGNS_BEFORE = "েৈোৌ"  # they stand, at least with a part, to the left of their letter and hang from the head line
 IMAGES_PER_TASK = 128  # about a third of a second of one core
 
 
@@ -115,7 +117,8 @@ def draw_grapheme(text: str, writer: Writer, ranges: HandConfig, generator: np.r
 @lru_cache(maxsize=1024)  # about 10 kB each
 def find_glyph(face: Face, text: str) -> Glyph:
     """The strokes of a font's glyph."""
-    return trace_glyph(*draw_mask(face, text), find_boxes(face, text))
+    glyph = trace_glyph(*draw_mask(face, text), find_boxes(face, text))
+    return replace(glyph, begins_with_sign=any(sign in text for sign in SIGNS_BEFORE))
 
 
 def write_shards(workers: Executor, folder: Path, plan: Plan, num_shards: int) -> None:

@@ -17,13 +17,15 @@ class Glyph:
 
     x and y are in letter bodies: y is 0 at the head line and 1 at the foot of ক, x is 0 in the middle of the glyph. The
     width is in units of the glyph's median stroke width. parts: the number of each stroke's part, a letter or a sign;
-    centres: (P, 2), the middle of each part. knots: (K, 2), the middles of its small loops.
+    centres: (P, 2), the middle of each part. knots: (K, 2), the middles of its small loops. begins_with_sign: whether
+    the first thing from the left is a vowel sign that hangs from the head line.
     """
 
     strokes: list[Points]
     parts: list[int]
     centres: NDArray[np.float32]
     knots: NDArray[np.float32]
+    begins_with_sign: bool = False
 
     @property
     def num_parts(self) -> int:

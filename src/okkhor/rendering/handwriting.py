@@ -7,17 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from okkhor.rendering.glyphs import Glyph
-from okkhor.rendering.stroke_ends import redraw_ends
+from okkhor.rendering.stroke_ends import draw_line_over_sign, redraw_ends
 from okkhor.rendering.strokes import Points
 from okkhor.rendering.writers import Hand, Warp, Writer, draw_warp
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 OWN_SHARE = 0.6  # of a warp's and the parts' strength that is an image's own, the rest is its writer's
 LARGEST = (0.94, 0.95)  # share of the image's width and height that a glyph may have
+SIGN_TURN = 2.0  # radians for each letter body of hand.signs
 THINNEST = 1.8  # pixels, of a pen
 THICKEST = 0.13  # letter bodies, of a pen: a thicker one fills the loops of conjuncts
 KNOT_REACH = 0.16  # letter bodies from a knot, within which points are moved away from it
 PRESSURE_PERIOD = 6  # points between two changes of pressure, about a quarter of a letter body
+CUT_SIDES = ((1, -1), (1, 1), (0, -1), (0, 1))  # axis and direction: above, below, left, right
+CUT_SHARES = (0.55, 0.15, 0.15, 0.15)  # above most often: tall signs leave the box of a form
+CUT_OFF = (0.02, 0.2)  # share of the glyph's height or width beyond the image's edge
 # Letter bodies, for both axes; no glyph reaches farther out than 3.5.
 KNOTS = np.array([-6.0, -0.6, 0.0, 0.6, 1.2, 6.0])
 
@@ -26,11 +30,13 @@ def write_glyph(glyph: Glyph, writer: Writer, hand: Hand, generator: np.random.G
     """The strokes of a glyph as this writer draws them: each (N, 3) float32: x, y and the pen's width in pixels."""
     strokes = [round_corners(stroke, hand["roundness"]) for stroke in move_signs(glyph, hand["signs"], generator)]
     strokes = redraw_ends(strokes, hand, generator)
+    if glyph.begins_with_sign and generator.random() < hand["head_line_first"]:
+        strokes = draw_line_over_sign(strokes, generator)
     points = np.concatenate(strokes).astype(np.float64)
     lengths = [len(stroke) for stroke in strokes]
     places = widen_knots(points[:, :2], glyph.knots, hand["loops"], generator)
     places = loosen(places, lengths, hand, generator)
-    pixels, scale = place_on_paper(reshape(places, writer, hand, generator), hand)
+    pixels, scale = place_on_paper(reshape(places, writer, hand, generator), hand, generator)
     width = 1 + hand["contrast"] * (np.clip(points[:, 2], 0.4, 2.2) - 1)
     pen = min(max(hand["pen"], THINNEST), THICKEST * scale)
     width = pen * width * vary_pressure(len(points), hand["pressure"], generator)
@@ -38,14 +44,17 @@ def write_glyph(glyph: Glyph, writer: Writer, hand: Hand, generator: np.random.G
 
 
 def move_signs(glyph: Glyph, strength: float, generator: np.random.Generator) -> list[Points]:
-    """The strokes, those of each of the glyph's parts shifted and scaled together."""
+    """The strokes, those of each of the glyph's parts shifted, scaled and turned together."""
     shifts = generator.normal(0, strength, (glyph.num_parts, 2))
     scales = np.exp(generator.normal(0, strength, (glyph.num_parts, 2)))
+    turns = generator.normal(0, SIGN_TURN * strength, glyph.num_parts)
     moved = []
     for stroke, part in zip(glyph.strokes, glyph.parts, strict=True):
         place = glyph.centres[part]
+        cosine, sine = np.cos(turns[part]), np.sin(turns[part])
         stroke = stroke.copy()
-        stroke[:, :2] = (stroke[:, :2] - place) * scales[part] + place + shifts[part]
+        scaled = (stroke[:, :2] - place) * scales[part]
+        stroke[:, :2] = scaled @ np.array([[cosine, sine], [-sine, cosine]]) + place + shifts[part]
         moved.append(stroke)
     return moved
 
@@ -97,11 +106,19 @@ def reshape(
 ) -> NDArray[np.float64]:
     """Points (N, 2) in letter bodies after the writer's and this image's parts, warps, aspect, slant and slope."""
     own, habit = OWN_SHARE, np.sqrt(1 - OWN_SHARE**2)
+    places = stretch(places, hand)
     parts = hand["parts"] * (habit * writer.parts + own * generator.normal(0, 1, writer.parts.shape))
     places = np.stack([grow_parts(places[:, axis], parts[axis]) for axis in (0, 1)], axis=1)
     moves = habit * displacement(places, writer.warp) + own * displacement(places, draw_warp(generator))
     matrix = np.array([[hand["aspect"], hand["slope"] * hand["aspect"]], [-hand["slant"], 1.0]])
     return (places + hand["warp"] * moves) @ matrix
+
+
+def stretch(places: NDArray[np.float64], hand: Hand) -> NDArray[np.float64]:
+    """Points (N, 2) in letter bodies with other heights of what stands above the head line and below the foot."""
+    y = places[:, 1]
+    stretched = np.where(y < 0, y * hand["ascent"], np.where(y > 1, 1 + (y - 1) * hand["descent"], y))
+    return np.stack([places[:, 0], stretched], axis=1)
 
 
 def grow_parts(values: NDArray[np.float64], parts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,7 +139,9 @@ def vary_pressure(num_points: int, pressure: float, generator: np.random.Generat
     return np.exp(np.interp(np.arange(num_points) / PRESSURE_PERIOD, np.arange(len(knots)), knots))
 
 
-def place_on_paper(places: NDArray[np.float64], hand: Hand) -> tuple[NDArray[np.float64], float]:
+def place_on_paper(
+    places: NDArray[np.float64], hand: Hand, generator: np.random.Generator
+) -> tuple[NDArray[np.float64], float]:
     """Points (N, 2) in pixels of the image, and the scale in pixels per letter body."""
     low, high = places.min(axis=0), places.max(axis=0)
     extent = np.maximum(high - low, 1e-3)
@@ -130,4 +149,7 @@ def place_on_paper(places: NDArray[np.float64], hand: Hand) -> tuple[NDArray[np.
     scale = min(hand["size"], limit)
     room = (np.array([IMAGE_WIDTH, IMAGE_HEIGHT]) - extent * scale) / 2
     shift = np.clip((hand["right"], hand["down"]), -room, room)
+    if generator.random() < hand["cut"]:
+        axis, side = CUT_SIDES[generator.choice(len(CUT_SIDES), p=CUT_SHARES)]
+        shift[axis] = side * (room[axis] + generator.uniform(*CUT_OFF) * extent[axis] * scale)
     return (places - (low + high) / 2) * scale + np.array([IMAGE_WIDTH, IMAGE_HEIGHT]) / 2 + shift, scale

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from okkhor.rendering.strokes import Points
+from okkhor.rendering.fonts import BODY_HEIGHT
+from okkhor.rendering.strokes import POINT_STEP, Points
 from okkhor.rendering.writers import Hand
 
 HEAD_LINE_REACH = 0.16  # letter bodies: a level end that lies no farther from 0 is an end of the head line
+SIGN_OVERLAP = 0.2  # letter bodies, by which a line over a vowel sign reaches into the sign's own top
+SIGN_OVERHANG = (-0.1, 0.6)  # letter bodies, by which it begins before the sign
 HEAD_LINE_SPREAD = 0.12  # letter bodies, of the lengths by which a hand draws the ends of one head line on
 OVERSHOOT_SPREAD = 0.06  # letter bodies, of the ends of other strokes
 CURL = 0.5  # radians, standard deviation of the direction in which a stroke is drawn on
@@ -24,6 +27,23 @@ def redraw_ends(strokes: Sequence[Points], hand: Hand, generator: np.random.Gene
         else:
             redrawn.append(stroke)
     return redrawn or list(strokes)
+
+
+def draw_line_over_sign(strokes: Sequence[Points], generator: np.random.Generator) -> list[Points]:
+    """The strokes, each (N, 3), with a head line that begins over the vowel sign before the letter.
+
+    A font leads the head line down into ে, a hand draws it on to the left, over the sign.
+    """
+    points = np.concatenate(strokes)
+    level = points[np.abs(points[:, 1]) < HEAD_LINE_REACH]
+    if not len(level):
+        return list(strokes)
+    start = points[:, 0].min() - generator.uniform(*SIGN_OVERHANG)
+    end = level[:, 0].min() + SIGN_OVERLAP
+    top = level[level[:, 0] <= end, 1].min()
+    places = np.arange(start, end, POINT_STEP / BODY_HEIGHT)
+    line = np.column_stack([places, np.full(len(places), top), np.ones(len(places))])
+    return [*strokes, line.astype(np.float32)]
 
 
 def redraw_both_ends(stroke: Points, hand: Hand, generator: np.random.Generator) -> Points:
