@@ -347,6 +347,13 @@ def test_scraps_lie_at_the_border_and_never_in_the_middle() -> None:
         assert (image[quarter_down:-quarter_down, quarter_across:-quarter_across] == 255).all()
 
 
+def test_a_pale_line_of_the_form_leaves_the_letter_as_dark_as_it_is() -> None:
+    for seed in range(30):
+        image = np.full((IMAGE_HEIGHT, IMAGE_WIDTH), 20, np.uint8)  # ink everywhere
+        draw_scraps(image, CALM | {"darkness": 30.0}, generator(seed))
+        assert image.max() == 20
+
+
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
 def test_images_have_scraps_as_often_as_the_hand_does(probability: float) -> None:
     random = generator()

@@ -32,4 +32,4 @@ def draw_scraps(image: NDArray[np.uint8], hand: Hand, generator: np.random.Gener
             stop = start + float(generator.normal(0, 10))
             thickness = max(round(hand["pen"]), 1)
         cv2.line(canvas, (round(start), first), (round(stop), last), int(ink), thickness, cv2.LINE_AA)
-        view[: len(canvas)] = canvas
+        view[: len(canvas)] = np.minimum(view[: len(canvas)], canvas)  # a pale line does not lighten the letter

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +80,9 @@ def vary_hand(habits: Hand, ranges: HandConfig, generator: np.random.Generator) 
     return dict(zip(names, values.tolist(), strict=True))
 
 
-def split_ranges(ranges: HandConfig) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
+@lru_cache(maxsize=8)
+def split_ranges(ranges: HandConfig) -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.float64]]:
     """The names of all ranges, their lowest and their highest values."""
-    names = [field.name for field in fields(ranges) if field.name != "unsteadiness"]
+    names = tuple(field.name for field in fields(ranges) if field.name != "unsteadiness")
     low, high = np.array([getattr(ranges, name) for name in names], np.float64).T
     return names, low, high
