@@ -19,7 +19,7 @@ def draw_scraps(image: NDArray[np.uint8], hand: Hand, generator: np.random.Gener
         side = int(generator.integers(4))  # top, left, bottom, right
         view = image.T if side % 2 else image
         view = view[::-1] if side > 1 else view
-        canvas = np.ascontiguousarray(view[: REACH + NEIGHBOUR[1]])
+        canvas = view[: REACH + NEIGHBOUR[1]].copy()
         ink = hand["darkness"]
         length = canvas.shape[1]
         start = float(generator.uniform(0, length))
