@@ -217,7 +217,7 @@ class RehearseConfig:
     """The packaged kernel, run here as Kaggle would run it."""
 
     memory_gb: float = 16.0  # GB of 10^9 bytes that the kernel may use
-    num_images: int = 5000  # of the second run: the test files, repeated until there are as many
+    num_images: int = 20_000  # of the largest run: the test files, repeated until there are as many
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """./run.sh rehearse run=<run>: the packaged kernel as Kaggle would run it, and what the hidden test would take."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,10 +23,13 @@ from okkhor.kaggle.forecast import HIDDEN_IMAGES, HOURS, extrapolate, judge
 from okkhor.kaggle.kernel_code import PLAN_FILE, ROOT_VARIABLE
 from okkhor.kaggle.metadata import COMPETITION
 from okkhor.runs import RUNS
+from okkhor.schema import HEADS
 from okkhor.scoring.submission import SUBMISSIONS
 from okkhor.settings import load_arguments, split_argument
 from okkhor.training.precision import choose_device
 
+FEW_IMAGES = 2500  # in one file: from IMAGES_PER_BLOCK (2,048) on, more images in a file take no more memory
+NUM_SHARDS = 4  # of the largest run, as the competition has
 OTHERS_SHARE = 0.001  # of the labels, those that other batches may round to another class
 
 
@@ -42,6 +46,11 @@ def main(arguments: Sequence[str]) -> None:
     test = read_test_set(root)
     if test is None:
         raise InputError(f"data.root={root}: no test.csv there, so nothing to rehearse with.")
+    num_images = test.table["image_id"].nunique()
+    if num_images > config.rehearse.num_images:
+        raise InputError(
+            f"{root} has {num_images:,} test images: set rehearse.num_images as high, or a smaller folder."
+        )
     print(f"{package}: the kernel in a fresh process, {describe_confinement(config.rehearse)}.")
     with tempfile.TemporaryDirectory(dir=PACKAGES, prefix=".rehearsal-") as folder:
         rehearse(package, plan, root, test, config.rehearse, Path(folder))
@@ -53,27 +62,31 @@ def describe_confinement(config: RehearseConfig) -> str:
 
 
 def rehearse(package: Path, plan: KernelPlan, root: Path, test: TestSet, config: RehearseConfig, folder: Path) -> None:
-    """Two runs of the kernel, one of the pipeline itself; prints what they say of the hidden test.
+    """Three runs of the kernel, one of the pipeline itself; prints what they say of the hidden test.
 
     Raises InputError where the kernel would fail there, after all is said.
     """
     num_images = test.table["image_id"].nunique()
-    num_copies = max(2, -(-config.num_images // num_images))
-    image_ids = write_repeated(test, num_copies, folder / "repeated")
-    print(f"  {'images':>9} {'seconds':>9} {'peak memory':>12}")
-    few = run_kernel(package, root.resolve(), config, folder / "few", num_images)
-    many = run_kernel(package, folder / "repeated", config, folder / "many", num_images * num_copies)
-    failures = judge_resources((num_images, few), (num_images * num_copies, many), config)
-    submission = (folder / "few/working/submission.csv").read_bytes()
-    own = predict_by_pipeline(plan, root.resolve(), folder / "project")
-    same = submission == own
+    few = -(-min(FEW_IMAGES, config.num_images // 2) // num_images)
+    many = max(-(-config.num_images // num_images), few + 1)
+    print(f"  {'images':>9} {'seconds':>9} {'of CPU':>9} {'peak memory':>12}")
+    run_kernel(package, root.resolve(), config, folder / "plain", num_images)
+    measured = []
+    for copies, num_shards in ((few, 1), (many, NUM_SHARDS)):
+        image_ids = write_repeated(test, copies, num_shards, folder / "repeated")
+        size = num_images * copies
+        measured.append((size, run_kernel(package, folder / "repeated", config, folder / f"{copies} copies", size)))
+        shutil.rmtree(folder / "repeated")
+    failures = judge_resources(*measured, plan, config)
+    submission = folder / "plain/working/submission.csv"
+    same = submission.read_bytes() == predict_by_pipeline(plan, root.resolve(), folder / "project")
     print(f"Submission: {'byte for byte' if same else 'NOT'} that of the pipeline's own predict.")
     if not same:
-        failures.append("its submission differs from the pipeline's own: package the run again")
-    plain, repeated = (pd.read_csv(folder / name / "working/submission.csv") for name in ("few", "many"))
-    expected = repeat_targets(plain, test, image_ids, num_copies)
-    num_others = int(np.count_nonzero(repeated["target"] != expected))
-    print(f"Repeated files: {num_others} of {len(expected):,} labels differ from the first copy's.")
+        failures.append("its submission is not the pipeline's: was the run trained again since? Then package it again")
+    repeated = pd.read_csv(folder / f"{many} copies/working/submission.csv")["target"]
+    expected = repeat_targets(pd.read_csv(submission), test, image_ids, many)
+    num_others = int(np.count_nonzero(repeated != expected))
+    print(f"Repeated files: of {len(expected):,} labels, {num_others:,} are not those of the plain files.")
     if num_others > OTHERS_SHARE * len(expected):
         failures.append("it reads the same images otherwise in the repeated files")
     if failures:
@@ -107,29 +120,31 @@ def run_kernel(package: Path, root: Path, config: RehearseConfig, folder: Path, 
             f"{package}: the kernel failed on {num_images:,} images after {found.seconds:.0f} s, at "
             f"{found.peak_bytes / 1e9:.1f} of {config.memory_gb:g} GB: {last[:200]}\nAll that it said: {log}"
         )
-    print(f"  {num_images:9,} {found.seconds:9.1f} {found.peak_bytes / 1e9:9.2f} GB")
+    print(f"  {num_images:9,} {found.seconds:9.1f} {found.cpu_seconds:9.1f} {found.peak_bytes / 1e9:9.2f} GB")
     return found
 
 
-def judge_resources(few: tuple[int, Measurement], many: tuple[int, Measurement], config: RehearseConfig) -> list[str]:
+def judge_resources(
+    few: tuple[int, Measurement], many: tuple[int, Measurement], plan: KernelPlan, config: RehearseConfig
+) -> list[str]:
     """Print what the hidden test would take; returns what of it is too much."""
+    tables = sum(len(member.weights) for member in plan.members) * sum(head.num_classes for head in HEADS) * 4
     seconds = extrapolate((few[0], few[1].seconds), (many[0], many[1].seconds), HIDDEN_IMAGES)
-    memory = extrapolate((few[0], few[1].peak_bytes), (many[0], many[1].peak_bytes), HIDDEN_IMAGES) / 1e9
-    print(f"  {HIDDEN_IMAGES:9,} {seconds:9.1f} {memory:9.2f} GB, extrapolated")
+    # at least the probabilities are kept of each image: 744 bytes for each network
+    peak = extrapolate((few[0], few[1].peak_bytes), (many[0], many[1].peak_bytes), HIDDEN_IMAGES, least=tables)
+    print(f"  {HIDDEN_IMAGES:9,} {seconds:9.1f} {'':9} {peak / 1e9:9.2f} GB, extrapolated")
     device = "GPU" if choose_device("auto").type == "cuda" else "CPU"
     verdicts = [
-        judge("Memory", memory, config.memory_gb, "GB"),
+        judge("Memory", peak / 1e9, config.memory_gb, "GB"),
         judge(f"Time on a {device}", seconds / 3600, HOURS[device], "h"),
     ]
     for verdict in verdicts:
         print(verdict.text)
     if device == "CPU":
-        fits = (
-            "even at this CPU's speed it fits"
-            if seconds / 3600 <= HOURS["GPU"]
-            else "at this CPU's speed it does not fit"
+        fits = "fits" if seconds / 3600 <= HOURS["GPU"] else "does not fit"
+        print(
+            f"Time on a GPU: not measured, there is none here; at this CPU's speed it {fits} into {HOURS['GPU']:g} h."
         )
-        print(f"Time on a GPU: not measured, there is none here; {fits} into {HOURS['GPU']:g} h.")
     return [verdict.text.rstrip(".") for verdict in verdicts if not verdict.passed]
 
 

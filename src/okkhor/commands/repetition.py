@@ -14,11 +14,9 @@ from okkhor.rendering.shards import ROWS_PER_GROUP, image_id, make_table, open_w
 from okkhor.rendering.tables import write_csv
 from okkhor.schema import NUM_PIXELS, SUBMISSION_ORDER
 
-NUM_SHARDS = 4  # as the competition has
 
-
-def write_repeated(test: TestSet, num_copies: int, folder: Path) -> NDArray[np.str_]:
-    """test.csv and four shards with each image num_copies times: Test_0 and so on, in the competition's order.
+def write_repeated(test: TestSet, num_copies: int, num_shards: int, folder: Path) -> NDArray[np.str_]:
+    """test.csv and shards with each image num_copies times: Test_0 and so on, in the competition's order.
 
     Returns the image_ids (N,) of the images as they follow each other in each of the copies.
     """
@@ -27,7 +25,7 @@ def write_repeated(test: TestSet, num_copies: int, folder: Path) -> NDArray[np.s
     image_ids = np.concatenate([ids for ids, _ in blocks])
     pixels = np.concatenate([block.reshape(-1, NUM_PIXELS) for _, block in blocks])
     num_images = len(pixels) * num_copies
-    for shard, numbers in enumerate(shard_ranges(num_images, min(NUM_SHARDS, num_images))):
+    for shard, numbers in enumerate(shard_ranges(num_images, min(num_shards, num_images))):
         with open_writer(folder / f"test_image_data_{shard}.parquet") as writer:
             for table in make_tables(pixels, numbers):
                 writer.write_table(table)

@@ -21,9 +21,13 @@ PAUSE = 0.05  # seconds between two looks at the memory
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a run took. status: as the shell gives it, below 0 for a signal. exceeded: stopped for its memory."""
+    """What a run took. status: below 0 for a signal. exceeded: whether it was stopped for its memory.
+
+    cpu_seconds: of all cores together; where it is less than `seconds`, the run had to wait for others.
+    """
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     status: int
     exceeded: bool
@@ -40,7 +44,7 @@ def can_cut_network() -> bool:
 def run_confined(command: Sequence[str], environment: Mapping[str, str], limit: int, log: Path) -> Measurement:
     """Run it with at most `limit` bytes of memory, without network where that can be; its output goes to the log."""
     prefix = NO_NETWORK if can_cut_network() else ()
-    started = time.monotonic()
+    started, cpu_before = time.monotonic(), cpu_of_children()
     peak, exceeded = 0, False
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -58,7 +62,14 @@ def run_confined(command: Sequence[str], environment: Mapping[str, str], limit: 
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-    return Measurement(time.monotonic() - started, peak, process.returncode, exceeded)
+    seconds, cpu_seconds = time.monotonic() - started, cpu_of_children() - cpu_before
+    return Measurement(seconds, cpu_seconds, peak, process.returncode, exceeded)
+
+
+def cpu_of_children() -> float:
+    """Seconds of all processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def descend(pid: int) -> Iterator[int]:

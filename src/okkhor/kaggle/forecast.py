@@ -12,9 +12,9 @@ class Verdict:
     text: str
 
 
-def extrapolate(few: tuple[int, float], many: tuple[int, float], num_images: int) -> float:
-    """The straight line through two runs, (images, measure), at num_images; level where the second took no more."""
-    slope = max(0.0, (many[1] - few[1]) / (many[0] - few[0]))
+def extrapolate(few: tuple[int, float], many: tuple[int, float], num_images: int, least: float = 0.0) -> float:
+    """The straight line through two runs, (images, measure), at num_images. least: for each image, at the least."""
+    slope = max(least, (many[1] - few[1]) / (many[0] - few[0]))
     return max(few[1], many[1]) + slope * max(0, num_images - many[0])
 
 

@@ -12,9 +12,8 @@ LONGEST_SLUG = 50  # characters, of a data set and its title
 
 def make_slug(name: str) -> str:
     """The last part of the address on Kaggle: small Latin letters, digits and hyphens."""
-    return "okkhor-" + (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "package")[: LONGEST_SLUG - 7].rstrip(
-        "-"
-    )
+    latin = re.sub(r"[^a-z0-9]+", "-", f"okkhor-{name}".lower())[:LONGEST_SLUG].strip("-")
+    return latin if latin != "okkhor" else "okkhor-package"
 
 
 def describe_dataset(user: str, slug: str) -> dict[str, Any]:
