@@ -9,7 +9,7 @@ import torch
 from conftest import GRAPHEMES, NUM_TEST, NUM_TRAIN, SMALL, TRIPLES, number_of, paint_blocks, read_number
 
 from okkhor.config import AugmentConfig, DataConfig
-from okkhor.data import competition, loading
+from okkhor.data import competition, streaming
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.competition import TrainSet
 from okkhor.data.loading import (
@@ -17,8 +17,8 @@ from okkhor.data.loading import (
     ShuffledBatches,
     make_training_loader,
     make_validation_loader,
-    stream_images,
 )
+from okkhor.data.streaming import stream_images
 from okkhor.schema import HEAD_NAMES
 
 
@@ -173,7 +173,7 @@ def test_seed_and_epoch_alone_fix_the_order() -> None:
 def test_test_images_stream_from_all_shards_each_once_under_their_own_ids(
     test_set: competition.TestSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "read_images", paint_blocks)
+    monkeypatch.setattr(streaming, "read_images", paint_blocks)
     data = DataConfig(size=SMALL, cache_dir=str(tmp_path))
     seen = []
     for image_ids, images in stream_images(test_set.shards, data, batch_size=1):

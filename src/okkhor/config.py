@@ -210,6 +210,21 @@ class LaunchConfig:
 
 
 @dataclass(frozen=True)
+class KaggleConfig:
+    """What Kaggle's client uploads a package by."""
+
+    user: str = ""  # your name in Kaggle's addresses
+
+
+@dataclass(frozen=True)
+class RehearseConfig:
+    """The packaged kernel, run here as Kaggle would run it."""
+
+    memory_gb: float = 16.0  # GB of 10^9 bytes that the kernel may use
+    num_images: int = 20_000  # of the largest run: the test files, repeated until there are as many
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of one command."""
 
@@ -232,5 +247,7 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
+    kaggle: KaggleConfig = field(default_factory=KaggleConfig)
+    rehearse: RehearseConfig = field(default_factory=RehearseConfig)
     launch: LaunchConfig = field(default_factory=LaunchConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

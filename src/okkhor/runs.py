@@ -16,6 +16,7 @@ from okkhor.files import replacing
 from okkhor.settings import load_stored
 
 RUNS = Path("runs")
+ENSEMBLE = "ensemble.yaml"  # in runs/<ensemble>/: the settings that it was made with
 
 
 def fold_folder(run: str, fold: int) -> Path:
@@ -55,10 +56,10 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def write_config(config: Config, folder: Path) -> None:
-    """config.yaml: every setting, and the versions that it ran with."""
+def write_config(config: Config, folder: Path, name: str = "config.yaml") -> None:
+    """Every setting, and the versions that it ran with."""
     content = asdict(config) | {"environment": describe_environment()}
-    with replacing(folder / "config.yaml") as temporary:
+    with replacing(folder / name) as temporary:
         temporary.write_text(yaml.safe_dump(_plain(content), allow_unicode=True, sort_keys=False), encoding="utf-8")
 
 

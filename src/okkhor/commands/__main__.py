@@ -15,11 +15,14 @@ from collections.abc import Sequence
 from okkhor.errors import ConfigError, InputError
 
 COMMANDS = {
+    "download": "the competition's files by Kaggle's own client, checked, into input/bengaliai-cv19",
     "train": "train folds: prepare, train, score out of fold, predict the test images, write the submission",
     "prepare": "check the input, build cache and folds, say what was found, and stop",
     "score": "score a run out of fold, its decoding and its mistakes (run=), or a submission (submission=)",
     "predict": "predict a data folder's test images with a run's networks, write the submission",
     "ensemble": "several runs as one: score that ensemble out of fold, write its submission",
+    "package": "a run or an ensemble as a data set and a kernel for Kaggle, which predicts offline: dist/<run>/",
+    "rehearse": "run that kernel here as Kaggle would: no network, 16 GB; how long it would take, what it would use",
     "show": "draw what the settings do to images: `show augment`, before and after it; `show sample`, rendered ones",
     "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",
 }

@@ -1,22 +1,18 @@
 """What each rule of decoding brings, out of fold, and the one that a submission is decoded by."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from okkhor.commands.members import join
 from okkhor.config import DecodeConfig
-from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.choosing import Candidates, OutOfFold
-from okkhor.scoring.decoding import Rule, RuleName, apply_rule, decode
+from okkhor.scoring.decoding import Rule, RuleName
 from okkhor.scoring.metric import score_subsets, subsets_of
 from okkhor.scoring.nested import random_parts
 from okkhor.scoring.uncertainty import bootstrap_scores, interval
-
-Decoder = Callable[[Predictions], dict[str, NDArray[np.int64]]]
 
 NUM_PARTS = 5  # of the images of a single fold
 RULES: tuple[RuleName, ...] = ("argmax", "prior", "grapheme", "joint")
@@ -59,17 +55,19 @@ def split(folds: Sequence[OutOfFold]) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(folds)), [len(fold.predictions) for fold in folds])
 
 
-def choose_decoder(folds: Sequence[OutOfFold], config: DecodeConfig) -> Decoder:
-    """What decides for new images, by decode.rule as it is chosen on all out-of-fold predictions of the same networks.
+def choose_rule(folds: Sequence[OutOfFold], config: DecodeConfig) -> Rule | None:
+    """What decides for new images: decode.rule as it is chosen on all out-of-fold predictions of the same networks.
+
+    None for argmax, which needs none of them.
 
     Out of fold one network speaks of an image, of a test image the mean of all folds, which is surer: an exponent that
     is a little too high for it, as a small price for an honest choice.
     """
     if config.rule == "argmax":
-        return lambda predictions: decode(predictions.probabilities)
+        return None
     rule = Candidates(config.rule, folds, config.prior).make_rule()
     print(f"Decoding by the rule {rule.name}: {describe(rule)}.")
-    return partial(apply_rule, rule)
+    return rule
 
 
 def describe(rule: Rule) -> str:

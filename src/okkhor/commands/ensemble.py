@@ -1,50 +1,59 @@
 """./run.sh ensemble runs=[a,b] name=<x>: several runs as one, scored out of fold, and its submission."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from okkhor.commands.decisions import choose_decoder, print_decisions, split
-from okkhor.commands.members import join, open_member, read_out_of_fold, read_test
+from okkhor.commands.decisions import choose_rule, print_decisions, split
+from okkhor.commands.members import Member, join, open_member, read_out_of_fold, read_test
 from okkhor.commands.score import print_leaderboard, print_scores, score_table
 from okkhor.config import Config, EnsembleConfig
 from okkhor.data.tables import read_test_table
 from okkhor.errors import ConfigError, InputError
 from okkhor.predictions import Predictions, concatenate, take
-from okkhor.runs import fold_folder
+from okkhor.runs import ENSEMBLE, RUNS, fold_folder, write_config
 from okkhor.scoring.choosing import OutOfFold
-from okkhor.scoring.ensembling import align, combine, disagreement
+from okkhor.scoring.combination import Combination
+from okkhor.scoring.decoding import Rule, apply_rule
+from okkhor.scoring.ensembling import align, disagreement
 from okkhor.scoring.selection import select_greedily
-from okkhor.scoring.stacking import apply_stacking, fit_stacking
+from okkhor.scoring.stacking import fit_stacking
 from okkhor.scoring.submission import SUBMISSIONS, make_submission, write_submission
 from okkhor.settings import load_arguments, load_stored, split_argument
 
 Tables = list[Predictions]
 """A table for each member, with the same images in the same order."""
-Combination = Callable[[Tables], Predictions]
 
 
 def main(arguments: Sequence[str]) -> None:
     config = load_arguments(arguments)
     if not config.runs or not config.name:
         raise ConfigError("ensemble needs runs=[<run>,<run>] and name=<name of the submission>.")
+    if any((RUNS / config.name).glob("fold*")):
+        raise ConfigError(f"name={config.name}: a run is called so, and its submission would be replaced. Set another.")
     members = [open_member(name, config.fold) for name in config.runs]
     first = fold_folder(members[0].run, members[0].folds[0])
     given = dict(map(split_argument, arguments)).get("data.root")
     root = Path(given or load_stored(first / "config.yaml").data.root)
     tests = [read_test(member, root) for member in members]
     test = read_test_table(root)
-    folds = align_folds([read_out_of_fold(member) for member in members], config.runs)
-    combination, ensemble = score_ensemble(folds, config)
-    combined = combination(tests)
-    submission = make_submission(test, combined.image_ids, choose_decoder(ensemble, config.decode)(combined))
+    combination, rule = choose_combination(members, config)
+    combined = combination.apply(tests, config.runs)
+    submission = make_submission(test, combined.image_ids, apply_rule(rule, combined))
     path = SUBMISSIONS / f"{config.name}.csv"
     write_submission(submission, test, path)
+    write_config(config, RUNS / config.name, ENSEMBLE)
     print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test)
+
+
+def choose_combination(members: Sequence[Member], config: Config) -> tuple[Combination, Rule | None]:
+    """How the members become one, and how that one decides, by what is best out of fold; prints what it brings."""
+    folds = align_folds([read_out_of_fold(member) for member in members], config.runs)
+    combination, ensemble = score_ensemble(folds, config)
+    return combination, choose_rule(ensemble, config.decode)
 
 
 def align_folds(members: Sequence[list[OutOfFold]], names: Sequence[str]) -> list[list[OutOfFold]]:
@@ -92,7 +101,7 @@ def score_ensemble(members: Sequence[list[OutOfFold]], config: Config) -> tuple[
     pieces = []
     for part in np.unique(parts):
         fitted, _ = fit_combination([take(table, parts != part) for table in tables], names, config.ensemble)
-        pieces.append(fitted([take(table, parts == part) for table in tables]))
+        pieces.append(fitted.apply([take(table, parts == part) for table in tables], names))
     whole = align(concatenate(pieces), tables[0], config.name, names[0])
     combination, weights = fit_combination(tables, names, config.ensemble)
     print(f"Out of fold, {len(whole):,} images; the ensemble is the {config.ensemble.mean} mean, {weights}:")
@@ -114,11 +123,11 @@ def fit_combination(tables: Tables, names: Sequence[str], config: EnsembleConfig
     """What makes one table of the members', by what is best for these, whose labels are known; and that in words."""
     if config.weights == "stacking":
         stacking = fit_stacking(tables, names)
-        return partial(apply_stacking, stacking, names=names), f"stacked with {describe_weights(stacking.weights)}"
+        return Combination(stacking=stacking), f"stacked with {describe_weights(stacking.weights)}"
     if config.weights == "equal":
-        return partial(combine, names=names, mean=config.mean), "all members alike"
+        return Combination(config.mean), "all members alike"
     weights = select_greedily(tables, names, config.mean).weights
-    return partial(combine, names=names, mean=config.mean, weights=weights), f"weights {_join(weights)}"
+    return Combination(config.mean, tuple(weights)), f"weights {_join(weights)}"
 
 
 def describe_weights(weights: Mapping[str, NDArray[np.float64]]) -> str:

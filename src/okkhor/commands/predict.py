@@ -4,29 +4,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import nn
 from tqdm import tqdm
 
-from okkhor.commands.decisions import choose_decoder
+from okkhor.commands.decisions import choose_rule
+from okkhor.commands.inference import load_network, predict_images
 from okkhor.commands.members import Member, open_member, read_out_of_fold
 from okkhor.commands.prepare import Prepared, prepare
 from okkhor.commands.score import print_leaderboard, print_scores, score_table
 from okkhor.config import Config
 from okkhor.data.competition import TestSet, read_test_set
-from okkhor.data.loading import CachedImages, make_validation_loader, stream_images
+from okkhor.data.loading import CachedImages, make_validation_loader
 from okkhor.errors import ConfigError, InputError
-from okkhor.models.network import create_network, place_network
-from okkhor.models.weights import load_weights, read_graphemes
 from okkhor.predictions import Predictions, read_predictions, write_predictions
 from okkhor.runs import fold_folder, test_suffix
-from okkhor.scoring.decoding import decode
+from okkhor.scoring.decoding import apply_rule, decode
 from okkhor.scoring.ensembling import combine
 from okkhor.scoring.submission import SUBMISSIONS, make_submission, write_submission
 from okkhor.settings import load_arguments, load_stored, split_argument
 from okkhor.training.loop import join_batches
-from okkhor.training.precision import Precision, choose_device, choose_precision
+from okkhor.training.precision import choose_device, choose_precision
 from okkhor.training.views import infer_views
 
 
@@ -69,7 +65,7 @@ def score_with_views(config: Config, member: Member) -> None:
 def predict_out_of_fold(config: Config, member: Member, fold: int, prepared: Prepared, plain: Predictions) -> None:
     """The fold's validation images over the member's views. plain: the same without."""
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
-    network = load_network(config, member, fold, precision)
+    network = load_network(member.weights(fold), config.model, config.data.size, precision)
     rows = prepared.folds.validation_rows(fold)
     if prepared.train.image_ids(rows).tolist() != plain.image_ids.tolist():
         raise InputError(
@@ -87,38 +83,16 @@ def predict_folds(config: Config, member: Member, test: TestSet) -> None:
     """Predict the test images with each fold's network, keep the tables, submit the mean as decode.rule says."""
     root, folds = Path(config.data.root), member.folds
     known = read_out_of_fold(member) if config.decode.rule != "argmax" else []
-    decoder = choose_decoder(known, config.decode)  # first: what is missing is told before the hours, not after
+    rule = choose_rule(known, config.decode)  # first: what is missing is told before the hours, not after
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
-    networks = [load_network(config, member, fold, precision) for fold in folds]
-    tables = predict_images(networks, test, config, precision, member.num_views)
+    networks = [load_network(member.weights(fold), config.model, config.data.size, precision) for fold in folds]
+    tables = predict_images(networks, test, config.data, config.train.batch_size, precision, member.num_views)
     for fold, table in zip(folds, tables, strict=True):
         write_predictions(table, decode(table.probabilities), member.test(fold, root))
     mean = combine(tables, names=[f"fold {fold}" for fold in folds])
-    submission = make_submission(test.table, mean.image_ids, decoder(mean))
+    submission = make_submission(test.table, mean.image_ids, apply_rule(rule, mean))
     number = f"-fold{folds[0]}" if len(folds) == 1 else ""
     path = SUBMISSIONS / f"{member.run}{number}{member.suffix}{test_suffix(member.run, folds[0], root)}.csv"
     write_submission(submission, test.table, path)
     print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test.table)
-
-
-def load_network(config: Config, member: Member, fold: int, precision: Precision) -> nn.Module:
-    weights = member.weights(fold)
-    graphemes = read_graphemes(weights) if config.model.graphemes != "none" else None
-    network = create_network(replace(config.model, pretrained=False), config.data.size, graphemes)
-    load_weights(network, weights)
-    return place_network(network, precision.device)
-
-
-def predict_images(
-    networks: Sequence[nn.Module], test: TestSet, config: Config, precision: Precision, num_views: int
-) -> list[Predictions]:
-    """Each network's predictions of all test images, which are read once for all of them."""
-    image_ids = np.concatenate([shard.image_ids for shard in test.shards])
-    parts: list[list[dict[str, torch.Tensor]]] = [[] for _ in networks]
-    with tqdm(total=len(image_ids), desc="Predicting", unit="image", disable=None) as bar:
-        for batch_ids, images in stream_images(test.shards, config.data, config.train.batch_size):
-            for network, predicted in zip(networks, parts, strict=True):
-                predicted.extend(infer_views(network, [images], precision, num_views))
-            bar.update(len(batch_ids))
-    return [join_batches(predicted, image_ids) for predicted in parts]

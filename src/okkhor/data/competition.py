@@ -46,12 +46,15 @@ def read_train_set(root: Path) -> TrainSet:
     return TrainSet(table, shards)
 
 
-def read_test_set(root: Path) -> TestSet | None:
-    """None where the folder has neither test.csv nor test shards. Raises InputError as read_train_set does."""
+def read_test_set(root: Path, *, check_sample: bool = True) -> TestSet | None:
+    """None where the folder has neither test.csv nor test shards. Raises InputError as read_train_set does.
+
+    check_sample: whether sample_submission.csv, where it is there, must fit test.csv.
+    """
     check_folder(root)
     if not (root / "test.csv").exists() and not list(root.glob("test_image_data_*.parquet")):
         return None
-    table = read_test_table(root)
+    table = read_test_table(root, check_sample=check_sample)
     shards = open_shards(root, "test")
     check_same_images(root, "test", table["image_id"].unique(), shards)
     return TestSet(table, shards)

@@ -12,11 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from okkhor.config import DataConfig
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.cache import open_cache
-from okkhor.data.pixels import prepare_image
-from okkhor.data.shards import Shard, read_images
 from okkhor.errors import InputError
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -179,18 +176,3 @@ def _leave_signals_to_training(_worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def stream_images(
-    shards: Sequence[Shard], data: DataConfig, batch_size: int
-) -> Iterator[tuple[NDArray[np.str_], torch.Tensor]]:
-    """Test images in the order of the shards: image_ids (B,) str and images (B, 1, size, size) uint8.
-
-    Nothing is kept: memory does not grow with the number of images.
-    """
-    for shard in shards:
-        for image_ids, block in read_images(shard, Path(data.cache_dir)):
-            for start in range(0, len(block), batch_size):
-                part = slice(start, start + batch_size)
-                images = np.stack([prepare_image(image, data.size, data.crop_to_ink) for image in block[part]])
-                yield image_ids[part], torch.from_numpy(images).unsqueeze(1)

@@ -52,8 +52,13 @@ def decode(probabilities: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArr
     return {name: values.argmax(axis=1).astype(np.int64) for name, values in probabilities.items()}
 
 
-def apply_rule(rule: Rule, predictions: Predictions) -> dict[str, NDArray[np.int64]]:
-    """For each head, (N,) int64. Raises InputError where the rule needs a grapheme head and there is none."""
+def apply_rule(rule: Rule | None, predictions: Predictions) -> dict[str, NDArray[np.int64]]:
+    """For each head, (N,) int64; without a rule the most probable class.
+
+    Raises InputError where the rule needs a grapheme head and there is none.
+    """
+    if rule is None:
+        return decode(predictions.probabilities)
     (source,) = make_sources(rule.name, (rule.parameter,), predictions, rule.graphemes)
     return {
         name: decide(source[name], rule.priors[name], (rule.exponents[name],))[0].astype(np.int64)

@@ -1,0 +1,49 @@
+"""What the kernel on Kaggle runs: a packaged run or ensemble on the hidden test files, offline.
+
+It imports no more than Kaggle's image has: torch, timm, safetensors (which timm needs), OpenCV, NumPy, pandas, PyArrow,
+SciPy, scikit-learn and tqdm.
+"""
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import okkhor
+from okkhor.commands.inference import load_network, predict_images
+from okkhor.commands.kernel_plan import KernelMember, read_plan
+from okkhor.data.competition import TestSet, read_test_set
+from okkhor.errors import InputError
+from okkhor.predictions import Predictions
+from okkhor.scoring.decoding import apply_rule
+from okkhor.scoring.ensembling import combine
+from okkhor.scoring.submission import make_submission, write_submission
+from okkhor.training.precision import choose_device, choose_precision
+
+
+def predict_offline(plan_file: Path, root: Path, submission_file: Path) -> None:
+    """Predict the test images of a folder as a packaged plan says; weights lie beside the plan.
+
+    sample_submission.csv is not held against test.csv: of the hidden files only test.csv and the shards are certain.
+    """
+    started = time.monotonic()
+    plan = read_plan(plan_file)
+    test = read_test_set(root, check_sample=False)
+    if test is None:
+        raise InputError(f"{root}: no test.csv there, so nothing to predict.")
+    print(f"okkhor {okkhor.__version__} from {Path(okkhor.__file__).parent}: {len(test.table):,} rows of {root}.")
+    tables = [predict_member(member, plan_file.parent, test) for member in plan.members]
+    combined = plan.combination.apply(tables, [member.name for member in plan.members])
+    submission = make_submission(test.table, combined.image_ids, apply_rule(plan.rule, combined))
+    write_submission(submission, test.table, submission_file)
+    print(f"{submission_file}: {len(submission):,} rows after {time.monotonic() - started:.0f} s.")
+
+
+def predict_member(member: KernelMember, weights: Path, test: TestSet) -> Predictions:
+    """The mean of its folds, by the same steps as ./run.sh predict."""
+    precision = choose_precision(member.precision, choose_device("auto"))
+    print(f"{member.name}: {len(member.weights)} networks in {str(precision.dtype)[6:]} on {precision.device}.")
+    networks = [load_network(weights / name, member.model, member.data.size, precision) for name in member.weights]
+    data = replace(member.data, cache_dir=tempfile.gettempdir())  # decoded shards: 1.6 GB, too much for working/
+    tables = predict_images(networks, test, data, member.batch_size, precision, member.num_views)
+    return combine(tables, member.weights)

@@ -1,0 +1,46 @@
+"""The competition's files by Kaggle's own client."""
+
+import os
+from pathlib import Path
+
+from okkhor.errors import InputError
+
+TOKEN = "put your API token (kaggle.com/settings) into ~/.kaggle/access_token, or set KAGGLE_API_TOKEN"
+
+
+def fetch(competition: str, folder: Path) -> Path:
+    """Download and unpack into a folder; returns where in it the files are.
+
+    What was broken off goes on from where it was, if the folder is the same. Raises InputError with what to do where
+    the client is missing, does not know the person, may not, or can't reach Kaggle.
+    """
+    # without the places where Kaggle and Colab keep files of their own, which may not be moved away
+    own = {"KAGGLEHUB_CACHE": str(folder.resolve()), "DISABLE_KAGGLE_CACHE": "1", "DISABLE_COLAB_CACHE": "1"}
+    os.environ.update(own)
+    try:
+        import kagglehub
+        from kagglehub.exceptions import DataCorruptionError, UnauthenticatedError
+        from requests import HTTPError, RequestException
+    except ImportError:
+        raise InputError(
+            "download needs Kaggle's client, which is not installed here:\n"
+            ".venv/bin/python -m pip install -c requirements.lock -e '.[download]'"
+        ) from None
+    rules = f"https://www.kaggle.com/c/{competition}/rules"
+    try:
+        return Path(kagglehub.competition_download(competition))
+    except UnauthenticatedError:
+        raise InputError(f"Kaggle has to know who you are: {TOKEN}.\nThen accept the rules: {rules}") from None
+    except HTTPError as error:
+        raise InputError(
+            f"Kaggle refuses: {_first_line(error)}\nAccept the rules: {rules} and see that the token is valid: {TOKEN}."
+        ) from error
+    except (RequestException, DataCorruptionError, ValueError) as error:
+        raise InputError(
+            f"Kaggle can't be reached, or the download broke off: {_first_line(error)}\n"
+            "See that the network works, then start ./run.sh download again: it goes on where it was."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:160]

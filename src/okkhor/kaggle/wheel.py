@@ -1,0 +1,36 @@
+"""This package as a wheel, built without network."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from okkhor.errors import InputError
+
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", "src")
+OPTIONS = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check")
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build it from this checkout into a folder. Raises InputError where this is none, or pip can't."""
+    project = Path(__file__).resolve().parents[3]
+    if not (project / "pyproject.toml").exists():
+        raise InputError(f"{project} is no checkout of Okkhor (no pyproject.toml), so there is nothing to build.")
+    with tempfile.TemporaryDirectory() as copy:  # a build leaves files, and takes in those of an older one
+        for name in SOURCES:
+            if (project / name).is_dir():
+                shutil.copytree(
+                    project / name, Path(copy) / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__")
+                )
+            else:
+                shutil.copy(project / name, copy)
+        command = [sys.executable, "-m", "pip", "wheel", *OPTIONS, "--wheel-dir", str(folder), copy]
+        built = subprocess.run(command, capture_output=True, text=True)
+    if built.returncode:
+        reason = (built.stderr.strip() or built.stdout.strip() or "no message").splitlines()[-1]
+        raise InputError(
+            f"The wheel of this package could not be built: {reason}\n"
+            f"It needs pip and setuptools 77 or newer in {sys.executable}."
+        )
+    return next(folder.glob("okkhor-*.whl"))
