@@ -180,6 +180,7 @@ class TrainConfig:
     max_minutes: float = 0.0  # stop in time, with a usable model; 0: no limit
     save_minutes: float = 10.0  # between two saved states; each epoch saves one too
     num_threads: int = 0  # CPU threads of a process; 0: torch's own choice
+    profile: bool = False  # trace three steps of the first epoch: what costs most is printed, and trace.json written
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,18 @@ class LaunchConfig:
     """Several processes train one fold together (torchrun, DistributedDataParallel)."""
 
     processes: int = 1  # on this machine, one for each GPU; more machines: torchrun's own options, see the README
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """What ./run.sh bench measures, and how thoroughly."""
+
+    parts: tuple[str, ...] = ("cache", "loader", "render", "train", "predict", "memory", "start", "scaling")
+    sizes: tuple[int, ...] = (64, 128)  # pixels, at which training and prediction are measured
+    repeats: int = 5  # interleaved pairs of what is compared; their median counts
+    images: int = 512  # that a network is measured on, each time
+    multiples: tuple[int, ...] = (1, 2, 4, 8)  # of the rows of train, for what time and memory do as they grow
+    minutes: float = 0.25  # that each number of processes trains for
 
 
 @dataclass(frozen=True)
@@ -230,3 +243,4 @@ class Config:
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     launch: LaunchConfig = field(default_factory=LaunchConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    bench: BenchConfig = field(default_factory=BenchConfig)

@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "predict a data folder's test images with a run's networks, write the submission",
     "ensemble": "several runs as one: score that ensemble out of fold, write its submission",
     "show": "draw what the settings do to images: `show augment`, before and after it; `show sample`, rendered ones",
+    "bench": "measure how fast everything is here, beside the same work bare, and how much memory it takes",
     "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",
 }
 
