@@ -22,7 +22,7 @@ from okkhor.data.augmentation import Augmentation, make_transform
 from okkhor.data.cache import build_cache
 from okkhor.data.competition import TrainSet
 from okkhor.data.loading import Batch, CachedImages, ShuffledBatches, make_training_loader
-from okkhor.data.shards import BYTES_PER_BLOCK, PIXEL_COLUMNS, Shard
+from okkhor.data.shards import COLUMNS_PER_BLOCK, PIXEL_COLUMNS, Shard
 from okkhor.rendering.fresh import FreshImages
 from okkhor.runs import RUNS
 
@@ -56,10 +56,9 @@ def build_anew(train: TrainSet, data: DataConfig) -> int:
 
 def decode_columns(shards: Sequence[Shard]) -> int:
     for shard in shards:
-        num_columns = BYTES_PER_BLOCK // len(shard.image_ids)
         with pq.ParquetFile(shard.path) as file:
-            for first in range(0, len(PIXEL_COLUMNS), num_columns):
-                file.read(PIXEL_COLUMNS[first : first + num_columns])
+            for first in range(0, len(PIXEL_COLUMNS), COLUMNS_PER_BLOCK):
+                file.read(PIXEL_COLUMNS[first : first + COLUMNS_PER_BLOCK])
     return sum(len(shard.image_ids) for shard in shards)
 
 

@@ -36,6 +36,7 @@ def draw_scaling(growth: Mapping[str, Mapping[int, Cost]], rates: Mapping[str, f
     speed.bar_label(bars, fmt="%.0f")
     speed.set(ylabel="training, images per second")
     for panel in (time, memory, speed):
+        panel.margins(y=0.1)  # room for the bars' labels
         panel.set_ylim(bottom=0)
         panel.grid(alpha=0.3)
     with replacing(path) as temporary:
