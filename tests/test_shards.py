@@ -51,7 +51,7 @@ def test_many_row_groups_and_many_blocks_give_the_same_pixels(tmp_path: Path, mo
     image_ids = pa.array([f"Train_{k}" for k in range(3)])
     table = pa.table([image_ids, *map(pa.array, np.ascontiguousarray(pixels.reshape(3, -1).T))], schema=SCHEMA)
     write_shard(table, tmp_path / SHARD, rows_per_group=2)
-    monkeypatch.setattr(shards, "BYTES_PER_BLOCK", 3 * 20_000)  # 20,000 columns at a time, then the rest
+    monkeypatch.setattr(shards, "COLUMNS_PER_BLOCK", 20_000)  # 20,000 columns at a time, then the rest
     monkeypatch.setattr(shards, "IMAGES_PER_BLOCK", 2)
     blocks = list(read_images(open_first(tmp_path), tmp_path))
     assert [image_id for image_ids, _ in blocks for image_id in image_ids] == ["Train_0", "Train_1", "Train_2"]
@@ -108,7 +108,7 @@ def test_a_broken_shard_is_refused(damaged: Damage, refused: Refused, fault: str
 @pytest.fixture
 def few_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Columns are read a thousand at a time, so that the first fault is met early."""
-    monkeypatch.setattr(shards, "BYTES_PER_BLOCK", 12_000)
+    monkeypatch.setattr(shards, "COLUMNS_PER_BLOCK", 1000)
 
 
 @pytest.mark.usefixtures("few_columns")

@@ -1,6 +1,7 @@
 """Training: the loss, the precision, the step that must not be taken, and going on exactly where it stopped."""
 
 import copy
+import json
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,11 +19,12 @@ from okkhor.config import LossConfig, MixConfig, OptimizerConfig, TrainConfig
 from okkhor.errors import ConfigError, InputError
 from okkhor.predictions import Predictions
 from okkhor.schema import HEADS
+from okkhor.training import profiling
 from okkhor.training.averaging import make_epoch_average, measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.fit import PrepareEpoch, fit
 from okkhor.training.interrupt import stop_on_signals
-from okkhor.training.loop import Batch, Trainer, infer, resize, split, train_epoch
+from okkhor.training.loop import Batch, Trainer, clip_gradient, infer, resize, split, train_epoch
 from okkhor.training.loss import ThreeHeadLoss
 from okkhor.training.mixing import MixedBatch
 from okkhor.training.optimizer import make_optimizer
@@ -212,7 +214,8 @@ def test_training_that_was_broken_off_goes_on_to_the_same_weights_bit_for_bit(
         if isinstance(part, nn.Module):
             assert_same_weights(part, resumed.parts()[name])
     assert_same_weights(unbroken.best_network, resumed.best_network)
-    strip = partial(map, lambda line: {key: value for key, value in line.items() if key != "seconds"})
+    speed = ("seconds", "images_per_second")
+    strip = partial(map, lambda line: {key: value for key, value in line.items() if key not in speed})
     assert list(strip(whole.history)) == list(strip(rest.history))
     assert [line["epoch"] for line in rest.history] == [1, 2, 3]
 
@@ -315,6 +318,32 @@ def test_no_gradient_is_longer_than_the_clipping_norm(monkeypatch: pytest.Monkey
     after = trainer.network.parameters()
     moved = torch.cat([(a - b).flatten() for a, b in zip(after, before, strict=True)]).norm().item()
     assert moved == pytest.approx(rate * 1e-3, rel=0.01)
+
+
+def test_the_gradient_is_as_long_as_torch_says_and_unchanged_where_no_length_is_set() -> None:
+    network = nn.Linear(3, 2)
+    network(torch.ones(1, 3)).sum().backward()
+    before = [parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None]
+    expected = nn.utils.clip_grad_norm_(network.parameters(), float("inf"))
+    assert clip_gradient(network, 0) == expected
+    assert all(torch.equal(p.grad, b) for p, b in zip(network.parameters(), before, strict=True) if p.grad is not None)
+    clip_gradient(network, 0.5)
+    assert clip_gradient(network, 0).item() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_a_profiled_run_ends_with_the_same_weights_and_leaves_a_trace_of_three_steps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiling, "SKIPPED_STEPS", 1)  # an epoch has four batches here
+    plain, profiled = make_trainer(), make_trainer(profile=True)
+    run(plain, tmp_path / "plain")
+    run(profiled, tmp_path / "profiled")
+    assert_same_weights(plain.network, profiled.network)
+    assert not (tmp_path / "plain/trace.json").exists()
+    events = json.loads((tmp_path / "profiled/trace.json").read_text())["traceEvents"]
+    assert sum(event["name"].startswith("ProfilerStep#") and event["ph"] == "X" for event in events) == 3
+    assert sum(event["name"].startswith("Optimizer.step") for event in events) == 3
+    assert "aten::" in capsys.readouterr().out
 
 
 def test_training_ends_in_time_with_a_usable_model(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class HandConfig:
     softness: Range = (0.35, 1.0)  # pixels, standard deviation of the scanner's blur
     right: Range = (-24.0, 24.0)  # pixels, where the hand puts the letter, from the middle
     down: Range = (-10.0, 10.0)  # pixels
-    cut: Range = (0.0, 0.3)  # probability that the letter runs over the image's edge
+    cut: Range = (0.0, 0.2)  # probability that the letter runs over the image's edge
     scraps: Range = (0.0, 0.1)  # probability of a form's line or a neighbour's ink at the border
 
 
@@ -184,6 +184,7 @@ class TrainConfig:
     max_minutes: float = 0.0  # stop in time, with a usable model; 0: no limit
     save_minutes: float = 10.0  # between two saved states; each epoch saves one too
     num_threads: int = 0  # CPU threads of a process; 0: torch's own choice
+    profile: bool = False  # trace three steps of the first epoch: what costs most is printed, and trace.json written
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,18 @@ class RehearseConfig:
 
 
 @dataclass(frozen=True)
+class BenchConfig:
+    """What ./run.sh bench measures, and how thoroughly."""
+
+    parts: tuple[str, ...] = ("cache", "loader", "render", "train", "predict", "memory", "start", "scaling")
+    sizes: tuple[int, ...] = (64, 128)  # pixels, at which training and prediction are measured
+    repeats: int = 5  # interleaved pairs of what is compared; their median counts
+    images: int = 512  # that a network is measured on, each time
+    multiples: tuple[int, ...] = (1, 2, 4, 8)  # of the rows of train, for what time and memory do as they grow
+    minutes: float = 0.25  # that each number of processes trains for
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of one command."""
 
@@ -251,3 +264,4 @@ class Config:
     rehearse: RehearseConfig = field(default_factory=RehearseConfig)
     launch: LaunchConfig = field(default_factory=LaunchConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    bench: BenchConfig = field(default_factory=BenchConfig)

@@ -24,6 +24,7 @@ COMMANDS = {
     "package": "a run or an ensemble as a data set and a kernel for Kaggle, which predicts offline: dist/<run>/",
     "rehearse": "run that kernel here as Kaggle would: no network, 16 GB; how long it would take, what it would use",
     "show": "draw what the settings do to images: `show augment`, before and after it; `show sample`, rendered ones",
+    "bench": "measure how fast everything is here, beside the same work bare, and how much memory it takes",
     "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",
 }
 

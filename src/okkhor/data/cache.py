@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from okkhor.config import DataConfig
 from okkhor.data.competition import TrainSet
-from okkhor.data.pixels import prepare_image
+from okkhor.data.pixels import prepare_images
 from okkhor.data.shards import read_images
 from okkhor.files import allocate_images, sync
 
@@ -75,7 +75,7 @@ def _write_images(path: Path, train: TrainSet, data: DataConfig, shape: tuple[in
     with tqdm(total=len(rows), desc="Resizing images", unit="image", disable=None) as bar:
         for shard in train.shards:
             for image_ids, block in read_images(shard, path.parent):
-                small = np.stack([prepare_image(image, data.size, data.crop_to_ink) for image in block])
+                small = prepare_images(block, data.size, data.crop_to_ink)
                 target = np.lib.format.open_memmap(path, "r+")  # mapped anew: its pages leave this process's memory
                 target[[rows[image_id] for image_id in image_ids]] = small
                 del target

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from okkhor.config import DataConfig
-from okkhor.data.pixels import prepare_image
+from okkhor.data.pixels import prepare_images
 from okkhor.data.shards import Shard, read_images
 
 
@@ -21,7 +21,7 @@ def stream_images(
     """
     for shard in shards:
         for image_ids, block in read_images(shard, Path(data.cache_dir)):
+            images = torch.from_numpy(prepare_images(block, data.size, data.crop_to_ink)).unsqueeze(1)
             for start in range(0, len(block), batch_size):
                 part = slice(start, start + batch_size)
-                images = np.stack([prepare_image(image, data.size, data.crop_to_ink) for image in block[part]])
-                yield image_ids[part], torch.from_numpy(images).unsqueeze(1)
+                yield image_ids[part], images[part]

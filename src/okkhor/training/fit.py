@@ -17,6 +17,7 @@ from okkhor.training.averaging import measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.interrupt import StopRequest, stop_on_signals
 from okkhor.training.loop import Batch, Trainer, train_epoch
+from okkhor.training.profiling import profile_steps
 
 
 class Order(Protocol):
@@ -111,7 +112,10 @@ def _run_epoch(
     first, disable = progress.batch * size, None if group.is_main else True
     with tqdm(total=len(order) * size, initial=first, desc=label, unit="image", disable=disable, leave=False) as bar:
         before, saved = time.monotonic(), time.monotonic()
-        for loss in train_epoch(trainer, loader, progress.epoch, progress.batch):
+        losses = train_epoch(trainer, loader, progress.epoch, progress.batch)
+        if settings.profile and group.is_main and not (trace := state.with_name("trace.json")).exists():
+            losses = profile_steps(losses, trainer.precision.device, trace)
+        for loss in losses:
             progress.batch += 1
             progress.loss_sum += loss
             now = time.monotonic()
@@ -154,6 +158,7 @@ def _end_epoch(
         **{name: round(value, 5) for name, value in scores.items()},
         "learning_rate": trainer.schedule.get_last_lr()[0],
         "seconds": round(progress.seconds, 1),
+        "images_per_second": round(progress.batch * trainer.recipe.train.batch_size / progress.seconds, 1),
     }
     progress.history.append(line)
     if trainer.group.is_main:

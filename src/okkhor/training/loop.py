@@ -99,19 +99,20 @@ def train_epoch(trainer: Trainer, batches: Iterable[Batch], epoch: int = 0, firs
 def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: int) -> float:
     """One step of the optimizer, after one backward pass for each part of the batch. Returns the mean loss."""
     parts = split(batch, trainer.recipe.train.accumulate)
-    value = 0.0
+    total = torch.zeros((), device=trainer.precision.device)
     for number, part in enumerate(parts, 1):
         with when_to_average(network, is_last=number == len(parts)):
             with trainer.precision.autocast():
                 logits = network(part.images)
             loss = trainer.loss(logits, part.labels, part.partners, part.share, epoch)
             loss = loss * (len(part.images) / len(batch.images))
-            value += loss.item()
             trainer.scaler.scale(loss).backward()
-    value = trainer.group.add([value], trainer.precision.device)[0] / trainer.group.size
+            total += loss.detach()
+    # read after the backward pass: a GPU would wait, idle, for its kernels to be launched
+    value = trainer.group.add([total.item()], trainer.precision.device)[0] / trainer.group.size
     check_finite(trainer, "loss", value)
     trainer.scaler.unscale_(trainer.optimizer)
-    norm = nn.utils.clip_grad_norm_(trainer.network.parameters(), trainer.recipe.optimizer.clip_norm or math.inf)
+    norm = clip_gradient(trainer.network, trainer.recipe.optimizer.clip_norm)
     if not trainer.scaler.is_enabled():  # which skips such a step itself, and lowers its scale
         check_finite(trainer, "length of the gradient", norm.item())
     trainer.scaler.step(trainer.optimizer)
@@ -121,6 +122,14 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: i
     if trainer.ema is not None:
         trainer.ema.update(trainer.network, step=trainer.schedule.last_epoch)
     return value
+
+
+def clip_gradient(network: nn.Module, longest: float) -> torch.Tensor:
+    """Make the gradient no longer than that; 0: any length. Returns the length that it had."""
+    if longest:
+        return nn.utils.clip_grad_norm_(network.parameters(), longest)
+    # without the pass over all gradients, times 1, that clip_grad_norm_ makes: 2 % of a step on 64 x 64 images
+    return nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
 
 
 def check_finite(trainer: Trainer, name: str, value: float) -> None:
