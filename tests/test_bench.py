@@ -1,12 +1,12 @@
 """The benchmark: what it compares, what it writes, and that the pipeline costs little beside the bare work."""
 
 import json
-import time
 
 import numpy as np
 import pytest
 from test_pipeline import Project
 
+from okkhor.commands import bench_timing
 from okkhor.commands.bench_input import repeat_shards
 from okkhor.commands.bench_scaling import TEAMS, make_test
 from okkhor.commands.bench_timing import Figure, Target, compare, read_memory, run_apart
@@ -30,17 +30,19 @@ def read_figures(project: Project) -> dict[str, Figure]:
     return {figure.name: figure for figure in figures}
 
 
-def sleep_for(seconds: float) -> int:
-    time.sleep(seconds)
-    return 100
+def test_the_share_is_the_median_of_the_pairs_and_warm_up_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0.0
 
+    def take(seconds: float) -> int:
+        nonlocal clock
+        clock += seconds
+        return 100
 
-def test_the_share_is_the_median_of_the_pairs_and_warm_up_does_not_count() -> None:
-    ours, bare = iter([0.2, 0.02, 0.02, 0.04]), iter([0.0, 0.01, 0.01, 0.01])
-    rate, _, share = compare("p", "n", lambda: sleep_for(next(ours)), lambda: sleep_for(next(bare)), 3, 0.6, "images/s")
-    assert rate.value == pytest.approx(100 / 0.02, rel=0.3)
-    assert share.value == pytest.approx(0.5, rel=0.3)
-    assert share.lowest == pytest.approx(0.25, rel=0.3)
+    monkeypatch.setattr(bench_timing, "timer", lambda: clock)
+    ours, bare = iter([9.0, 2.0, 2.0, 4.0]), iter([0.5, 1.0, 1.5, 1.0])
+    rate, most, share = compare("p", "n", lambda: take(next(ours)), lambda: take(next(bare)), 3, 0.6, "images/s")
+    assert (rate.value, most.value) == (50, 100)
+    assert (share.value, share.lowest, share.highest) == (0.5, 0.25, 0.75)
     assert share.is_met is False
 
 
