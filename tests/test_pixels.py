@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from okkhor.data.pixels import crop, drop_scraps, prepare_image
+from okkhor.data.pixels import crop, drop_scraps, prepare_image, prepare_images
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 PAPER = 255
@@ -133,3 +133,10 @@ def test_shrinking_averages_as_opencv_area_does_and_growing_interpolates() -> No
     large = cv2.resize(255 - image, (256, 256), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(prepare_image(image, 128, crop_to_ink=False), small)
     np.testing.assert_array_equal(prepare_image(image, 256, crop_to_ink=False), large)
+
+
+@pytest.mark.parametrize("number", [1, 2, 7])
+def test_many_images_are_each_prepared_as_one_is_in_their_order(number: int) -> None:
+    pages = np.stack([page((slice(20, 60 + 5 * k), slice(30, 50 + 9 * k))) for k in range(number)])
+    expected = [prepare_image(one, 32, crop_to_ink=True) for one in pages]
+    np.testing.assert_array_equal(prepare_images(pages, 32, crop_to_ink=True), np.stack(expected))

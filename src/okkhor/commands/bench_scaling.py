@@ -96,21 +96,21 @@ def start_training(arguments: Sequence[str], *changes: str) -> Iterator[subproce
 
 def bench_scaling(config: Config, prepared: Prepared, arguments: Sequence[str]) -> Iterator[Figure]:
     """Time and memory over the rows, and training by one process and by two; also as a picture."""
-    growth: dict[str, dict[int, Apart[int]]] = {"parquet to cache": {}, "parquet to submission": {}}
     small = replace(config, data=replace(config.data, size=SMALL))
+    growth: dict[str, dict[int, Apart[int]]] = {"parquet to cache": {}, "parquet to submission": {}}
     for times in config.bench.multiples:
         many = repeat_shards(prepared.train.shards, times)
         rows = len(many.table)
-        growth["parquet to cache"][rows] = run_apart(build_anew, many, config.data)
-        growth["parquet to submission"][rows] = run_apart(submit, small, make_test(many))
-    for task, limit in (("parquet to cache", 1.5), ("parquet to submission", 2.0)):
-        for rows, apart in growth[task].items():
-            name, target = f"{task}, {rows:,} rows", Target("at most", limit)
-            yield make_figure("scaling", f"{name}: peak memory", [apart.memory / 1e9], "GB", target)
-            yield make_figure("scaling", name, [apart.seconds], "s")
-    rates = {name: train_whole(arguments, config, *changes) for name, changes in TEAMS.items()}
-    for name, rate in rates.items():
-        yield make_figure("scaling", f"./run.sh train, {name}", [rate], "images/s")
+        costs = run_apart(build_anew, many, config.data), run_apart(submit, small, make_test(many))
+        for task, cost, limit in zip(growth, costs, (1.5, 2.0), strict=True):
+            growth[task][rows] = cost
+            name = f"{task}, {rows:,} rows"
+            yield make_figure("scaling", name, [cost.seconds], "s")
+            yield make_figure("scaling", f"{name}: peak memory", [cost.memory / 1e9], "GB", Target("at most", limit))
+    rates = {}
+    for team, changes in TEAMS.items():
+        rates[team] = train_whole(arguments, config, *changes)
+        yield make_figure("scaling", f"./run.sh train, {team}", [rates[team]], "images/s")
     draw_scaling(growth, rates, RUNS / "bench-scaling.png")
 
 
