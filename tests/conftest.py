@@ -18,12 +18,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from okkhor import settings
 from okkhor.config import DataConfig
 from okkhor.data.cache import build_cache
 from okkhor.data.competition import TestSet, TrainSet, read_test_set, read_train_set
 from okkhor.data.shards import Shard
 from okkhor.errors import InputError
+from okkhor.models.network import create_network
+from okkhor.models.weights import save_weights
 from okkhor.predictions import Predictions
+from okkhor.runs import fold_folder, write_config
 from okkhor.schema import HEAD_NAMES, HEADS, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
 
 PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
@@ -213,6 +217,20 @@ def damaged(competition: Path, tmp_path: Path) -> Damage:
         return root
 
     return damage
+
+
+@pytest.fixture
+def untrained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a run of two small networks with random weights, in a folder of its own, the working one."""
+    monkeypatch.setattr(settings, "PRESETS", Path(__file__).parent.parent / "configs")
+    monkeypatch.chdir(tmp_path)
+    config = settings.load_config(["config=smoke", "train.device=cpu", "train.precision=float32", "run=untrained"])
+    for fold in (0, 1):
+        folder = fold_folder(config.run, fold)
+        write_config(config, folder)
+        save_weights(create_network(config.model, config.data.size), folder / "model.safetensors")
+        (folder / "metrics.json").write_text("{}")
+    return config.run
 
 
 Refused = Callable[..., str]

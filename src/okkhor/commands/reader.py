@@ -82,7 +82,11 @@ def make_reading(predictions: Predictions, row: int) -> Reading:
     probabilities = {name: predictions.probabilities[name][row] for name in HEAD_NAMES}
     likeliest = [np.argsort(-values, kind="stable")[:NUM_GUESSES].tolist() for values in probabilities.values()]
     guesses = [
-        Guess(compose(labels), labels, float(np.prod([probabilities[n][k] for n, k in zip(HEAD_NAMES, labels, strict=True)])))
+        Guess(
+            compose(labels),
+            labels,
+            float(np.prod([probabilities[n][k] for n, k in zip(HEAD_NAMES, labels, strict=True)])),
+        )
         for labels in product(*likeliest)
     ]
     guesses.sort(key=lambda guess: -guess.probability)
