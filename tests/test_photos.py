@@ -15,10 +15,10 @@ from okkhor.data.photos import read_photo
 GRAY = np.add.outer(np.arange(0, 120, 2), np.arange(0, 90, 1)).astype(np.uint8)  # (60, 90), different at every corner
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.webp", "a.gif", "a.pgm"])
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.gif", "a.pgm"])
 def test_formats_without_loss_give_the_pixels_back(tmp_path: Path, name: str) -> None:
-    Image.fromarray(GRAY).save(tmp_path / name, **({"lossless": True} if name == "a.webp" else {}))
-    assert np.abs(read_photo(tmp_path / name).astype(int) - GRAY).max() <= 1
+    Image.fromarray(GRAY).save(tmp_path / name)
+    assert np.array_equal(read_photo(tmp_path / name), GRAY)
     assert np.array_equal(read_photo(str(tmp_path / name)), read_photo(tmp_path / name))
 
 
@@ -85,7 +85,7 @@ def test_what_is_no_image_is_refused_with_its_path(tmp_path: Path, refused: Refu
     (tmp_path / "text.png").write_text("a letter")
     (tmp_path / "empty.jpg").touch()
     Image.fromarray(GRAY).save(tmp_path / "whole.png")
-    (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:200])
+    (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:70])
     refused(["none.png", "no such image"], read_photo, tmp_path / "none.png")
     refused(["text.png", "not an image"], read_photo, tmp_path / "text.png")
     refused(["empty.jpg", "not an image"], read_photo, tmp_path / "empty.jpg")
@@ -104,8 +104,10 @@ def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path:
 
 @pytest.mark.parametrize(
     "pixels",
-    [np.zeros((0, 9)), np.zeros((3, 9, 9)), np.zeros(9), np.full((9, 9), np.nan), np.full((9, 9), 200.0)]
-    + [np.full((9, 9), -1), np.zeros((9, 9), complex)],
+    [
+        *(np.zeros((0, 9)), np.zeros((3, 9, 9)), np.zeros(9), np.zeros((9, 9), complex)),
+        *(np.full((9, 9), np.nan), np.full((9, 9), 200.0), np.full((9, 9), -1)),
+    ],
     ids=lambda pixels: f"{pixels.dtype}{pixels.shape}{pixels.max(initial=0)}",
 )
 def test_an_array_that_is_no_image_is_refused(pixels: NDArray[np.generic], refused: Refused) -> None:

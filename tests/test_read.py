@@ -60,7 +60,7 @@ def test_the_guesses_are_the_five_likeliest_of_all_triples(untrained_run: str, p
     reading = okkhor.read(photo, run=untrained_run)
     tables = [reading.probabilities[name].astype(float) for name in HEAD_NAMES]
     triples = product(*(range(head.num_classes) for head in HEADS))
-    ranked = sorted(((np.prod([t[k] for t, k in zip(tables, labels, strict=True)]), labels) for labels in triples))
+    ranked = sorted((np.prod([t[k] for t, k in zip(tables, labels, strict=True)]), labels) for labels in triples)
     assert [guess.labels for guess in reading.guesses] == [labels for _, labels in ranked[:-6:-1]]
     assert [guess.text for guess in reading.guesses] == [compose(labels) for _, labels in ranked[:-6:-1]]
     assert [guess.probability for guess in reading.guesses] == pytest.approx([value for value, _ in ranked[:-6:-1]])

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from okkhor.data.pixels import drop_scraps
 from okkhor.errors import InputError
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
@@ -19,7 +18,7 @@ LEAST_CONTRAST = 24  # gray levels of WHITE between ink and paper; a pencil has 
 EVEN = 3  # gray levels that half of the paper's pixels keep to, where it was scanned or drawn, not photographed
 PAPER_REACH = 0.4  # of the longer side: in a square of this size most is paper
 STROKE_REACH = 0.2  # of the longer side: strokes are narrower, the dark parts of a photo wider
-SPECK = 0.003  # of all ink, below which a part of it is none; the dot of র has ten times as much
+SPECK = 0.005  # of all ink, below which a part of it is none; the smallest dots of rendered letters have 0.007
 MAIN_PART = 0.05  # of all ink, from which a part of it says how dark the ink is
 SHADOW = 0.8  # of that darkness; the edges of shadows that are left stay below it
 EDGE = 2  # pixels around the ink, as it fades into the paper
@@ -96,7 +95,7 @@ def odd(length: float) -> int:
 
 def cut_out(flat: NDArray[np.uint8], inked: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The ink's box, without what is none."""
-    kept = drop_scraps(drop_shadows(flat, inked))
+    kept = drop_shadows(flat, inked)
     rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
     return flat[max(rows[0] - EDGE, 0) : rows[-1] + EDGE + 1, max(columns[0] - EDGE, 0) : columns[-1] + EDGE + 1]
 
