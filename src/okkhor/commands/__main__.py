@@ -20,7 +20,8 @@ COMMANDS = {
     "score": "score a run out of fold, its decoding and its mistakes (run=), or a submission (submission=)",
     "predict": "predict a data folder's test images with a run's networks, write the submission",
     "ensemble": "several runs as one: score that ensemble out of fold, write its submission",
-    "read": "read graphemes in photos, scans or drawings: `read photo.jpg scan.png run=<run>`",
+    "read": "read the grapheme in photos, scans or drawings: `read photo.jpg scan.png run=<run>`",
+    "export": "a run's networks as ONNX files, checked against torch",
     "show": "draw what the settings do to images: `show augment`, before and after it; `show sample`, rendered ones",
     "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",
 }
