@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -231,6 +232,25 @@ def untrained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         save_weights(create_network(config.model, config.data.size), folder / "model.safetensors")
         (folder / "metrics.json").write_text("{}")
     return config.run
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium without a window, which notes each request and each message of the console."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    paths = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if None in paths:
+        pytest.skip("no chromium and chromedriver here")
+    options = webdriver.ChromeOptions()
+    options.binary_location = paths[0]
+    switches = "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+    for switch in f"{switches} disable-component-update disable-sync".split():
+        options.add_argument(f"--{switch}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(paths[1]))
+    yield driver
+    driver.quit()
 
 
 Refused = Callable[..., str]

@@ -206,6 +206,13 @@ class LaunchConfig:
 
 
 @dataclass(frozen=True)
+class DemoConfig:
+    """The page on which a person draws."""
+
+    port: int = 8765  # on 127.0.0.1; 0: any that is free
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of one command."""
 
@@ -229,4 +236,5 @@ class Config:
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     launch: LaunchConfig = field(default_factory=LaunchConfig)
+    demo: DemoConfig = field(default_factory=DemoConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "predict a data folder's test images with a run's networks, write the submission",
     "ensemble": "several runs as one: score that ensemble out of fold, write its submission",
     "read": "read the grapheme in photos, scans or drawings: `read photo.jpg scan.png run=<run>`",
+    "demo": "a page on this machine on which to draw a grapheme with mouse or finger, and see what is read",
     "export": "a run's networks as ONNX files, checked against torch",
     "show": "draw what the settings do to images: `show augment`, before and after it; `show sample`, rendered ones",
     "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",

@@ -1,6 +1,7 @@
 """Images as people have them, of any format, size and colour depth, as one plane of gray."""
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from okkhor.errors import InputError
 
-Photo = str | Path | Image.Image | NDArray[Any]
-"""A path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, bool, or float from 0 to 1."""
+Photo = str | Path | BytesIO | Image.Image | NDArray[Any]
+"""A path, a file's content, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, bool, or float
+from 0 to 1."""
 
 DRAFT_SIDE = 1200  # pixels; a larger JPEG is decoded at a half, a quarter or an eighth of its size, not below this
 WHITE = 255
