@@ -168,6 +168,7 @@ KA = [[(-140, -80), (140, -80)], [(0, -80), (0, 120)], [(0, -40), (-100, 30), (0
 @pytest.mark.slow
 def test_what_is_drawn_is_read_as_okkhor_read_does(untrained_run: str, browser: Any) -> None:
     with start(untrained_run) as (address, process):
+        browser.get_log("performance")  # what came before
         browser.get(address)
         draw(browser, KA[:2])
         first = wait_for_text(browser)
