@@ -41,7 +41,9 @@ def main(arguments: Sequence[str]) -> None:
         with replacing(path) as temporary:
             write_onnx(network, config.data.size, temporary)
             difference = compare(network, temporary, images, precision)
-        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; {len(images)} test images: differs by {difference:.1g}.")
+        print(
+            f"{path}: {path.stat().st_size / 1e6:.1f} MB; {len(images)} test images: probabilities differ by {difference:.1g}."
+        )
 
 
 def read_some_images(config: Config) -> torch.Tensor:
