@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 
 from okkhor.commands.extras import check_extra
+from okkhor.commands.members import name_member
 from okkhor.commands.reader import Reader, Reading, load_scan, open_reader
 from okkhor.errors import ConfigError
 from okkhor.rendering.outlines import draw_outline, read_shown_components
 from okkhor.schema import HEADS
-from okkhor.settings import load_arguments, load_config, split_argument
+from okkhor.settings import load_arguments
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str]) -> None:
 
     from okkhor.reporting.demo_page import HOST, make_application
 
-    name = dict(map(split_argument, arguments)).get("run") or load_config(arguments).run
+    name = name_member(arguments)
     settings = load_arguments(arguments)
     reader = open_reader(name, settings.fold, arguments)
     application = make_application(lambda png: answer(reader, png))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from okkhor.commands.extras import check_extra
-from okkhor.commands.members import open_member
+from okkhor.commands.members import name_member, open_member
 from okkhor.commands.predict import load_network
 from okkhor.config import Config
 from okkhor.data.competition import read_test_set
@@ -18,7 +18,7 @@ from okkhor.errors import ConfigError, InputError
 from okkhor.files import replacing
 from okkhor.models.exchange import IMAGES, write_onnx
 from okkhor.runs import fold_folder
-from okkhor.settings import load_arguments, load_config, load_stored, split_argument
+from okkhor.settings import load_arguments, load_stored
 from okkhor.training.loop import infer
 from okkhor.training.precision import Precision
 
@@ -28,7 +28,7 @@ LARGEST_DIFFERENCE = 1e-4  # of a probability; float32 sums in another order dif
 
 def main(arguments: Sequence[str]) -> None:
     check_extra("export", "onnx", "onnxscript", "onnxruntime")
-    name = dict(map(split_argument, arguments)).get("run") or load_config(arguments).run
+    name = name_member(arguments)
     member = open_member(name, load_arguments(arguments).fold)
     if member.num_views > 1:
         raise ConfigError(f"run={name}: views are no part of a network. Export {member.run}.")
@@ -41,9 +41,8 @@ def main(arguments: Sequence[str]) -> None:
         with replacing(path) as temporary:
             write_onnx(network, config.data.size, temporary)
             difference = compare(network, temporary, images, precision)
-        print(
-            f"{path}: {path.stat().st_size / 1e6:.1f} MB; {len(images)} test images: probabilities differ by {difference:.1g}."
-        )
+        size = f"{path.stat().st_size / 1e6:.1f} MB"
+        print(f"{path}: {size}; {len(images)} test images: probabilities differ by {difference:.1g}.")
 
 
 def read_some_images(config: Config) -> torch.Tensor:

@@ -4,11 +4,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from okkhor.commands.members import name_member
 from okkhor.commands.reader import Reading, load_scan, open_reader
 from okkhor.errors import ConfigError
 from okkhor.rendering.graphemes import read_components
 from okkhor.schema import HEADS
-from okkhor.settings import load_arguments, load_config, split_argument
+from okkhor.settings import load_arguments
 
 CALLER = "OKKHOR_CALLER"
 """Where run.sh was called from: relative paths of images start there."""
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
         raise ConfigError("read: no image is named. For example: ./run.sh read photo.jpg run=sample")
     folder = Path(os.environ.get(CALLER, "."))
     scans = [load_scan(folder / image) for image in images]  # what can't be read is told first
-    name = dict(map(split_argument, settings)).get("run") or load_config(settings).run
+    name = name_member(settings)
     reader = open_reader(name, load_arguments(settings).fold, settings)
     for image, reading in zip(images, reader.read(scans), strict=True):
         print_reading(image, reading)

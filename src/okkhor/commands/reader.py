@@ -1,5 +1,6 @@
 """What a run's networks read in an image of one grapheme: behind `./run.sh read`, the demo and okkhor.read."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -28,6 +29,7 @@ from okkhor.training.precision import Precision, choose_device, choose_precision
 from okkhor.training.views import infer_views
 
 NUM_GUESSES = 5
+BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,10 @@ class Reader:
     def read(self, scans: Sequence[NDArray[np.uint8]]) -> list[Reading]:
         """scans: (H, W) uint8, dark ink on white paper. The mean of all folds' networks."""
         prepared = np.stack([prepare_image(scan, self.data.size, self.data.crop_to_ink) for scan in scans])
-        images = torch.from_numpy(prepared).unsqueeze(1)
+        batches = torch.from_numpy(prepared).unsqueeze(1).split(BATCH_SIZE)
         names = np.array([str(number) for number in range(len(scans))])
         tables = [
-            join_batches(infer_views(network, [images], self.precision, self.member.num_views), names)
+            join_batches(infer_views(network, batches, self.precision, self.member.num_views), names)
             for network in self.networks
         ]
         mean = combine(tables, names=[f"fold {fold}" for fold in self.member.folds])
@@ -81,14 +83,10 @@ class Reader:
 def make_reading(predictions: Predictions, row: int) -> Reading:
     probabilities = {name: predictions.probabilities[name][row] for name in HEAD_NAMES}
     likeliest = [np.argsort(-values, kind="stable")[:NUM_GUESSES].tolist() for values in probabilities.values()]
-    guesses = [
-        Guess(
-            compose(labels),
-            labels,
-            float(np.prod([probabilities[n][k] for n, k in zip(HEAD_NAMES, labels, strict=True)])),
-        )
-        for labels in product(*likeliest)
-    ]
+    guesses = []
+    for labels in product(*likeliest):
+        factors = [probabilities[name][label] for name, label in zip(HEAD_NAMES, labels, strict=True)]
+        guesses.append(Guess(compose(labels), labels, math.prod(map(float, factors))))
     guesses.sort(key=lambda guess: -guess.probability)
     return Reading(probabilities, tuple(guesses[:NUM_GUESSES]))
 
@@ -114,9 +112,9 @@ def read_one(photo: Photo, run: str, fold: object) -> Reading:
     """As okkhor.read. Networks are kept between calls, until their files change."""
     name = run or default_run(Path.cwd())
     member = open_member(name, fold)
-    weights = [member.weights(number).resolve() for number in member.folds]
-    reader = _keep_reader(name, tuple(member.folds), tuple((str(p), p.stat().st_mtime_ns) for p in weights))
-    return reader.read([load_scan(photo)])[0]
+    weights = (member.weights(number).resolve() for number in member.folds)
+    state = tuple((path, path.stat().st_mtime_ns if path.exists() else 0) for path in weights)
+    return _keep_reader(name, tuple(member.folds), state).read([load_scan(photo)])[0]
 
 
 @cache
@@ -126,5 +124,5 @@ def default_run(_folder: Path) -> str:
 
 
 @lru_cache(maxsize=4)
-def _keep_reader(name: str, folds: tuple[int, ...], _files: tuple[tuple[str, int], ...]) -> Reader:
+def _keep_reader(name: str, folds: tuple[int, ...], _state: tuple[tuple[Path, int], ...]) -> Reader:
     return open_reader(name, list(folds))
