@@ -2,7 +2,7 @@
 # ./run.sh [command] key=value ...     a command of the pipeline; without one: train
 # ./run.sh test [pytest arguments]     the tests
 # The first start installs the packages into .venv; OKKHOR_PYTHON=/path/to/python uses one that already has them.
-# Everything runs in the folder of this file, so relative paths start there.
+# Everything runs in the folder of this file, so relative paths start there; those of images to read, where you are.
 set -euo pipefail
 
 say() { printf '%s\n' "$@" >&2; }
@@ -66,6 +66,7 @@ if [[ -n ${OKKHOR_PYTHON:-} ]]; then
     python=$(type -P "$OKKHOR_PYTHON") || fail "OKKHOR_PYTHON=$OKKHOR_PYTHON: there is no such program"
     [[ $python == /* ]] || python=$PWD/$python
 fi
+caller=$PWD
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
 if [[ -n ${OKKHOR_PYTHON:-} ]]; then
     export PYTHONPATH=$PWD/src${PYTHONPATH:+:$PYTHONPATH}
@@ -81,4 +82,4 @@ export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-1073741824} MALLOC_TRIM_
 if [[ ${1:-} == test ]]; then
     exec "$python" -m pytest "${@:2}"
 fi
-exec "$python" -m okkhor.commands "$@"
+OKKHOR_CALLER=$caller exec "$python" -m okkhor.commands "$@"

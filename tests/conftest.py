@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from okkhor import settings
 from okkhor.config import DataConfig
 from okkhor.data.cache import build_cache
 from okkhor.data.competition import TestSet, TrainSet, read_test_set, read_train_set
 from okkhor.data.shards import Shard
 from okkhor.errors import InputError
+from okkhor.models.network import create_network
+from okkhor.models.weights import save_weights
 from okkhor.predictions import Predictions
+from okkhor.runs import fold_folder, write_config
 from okkhor.schema import HEAD_NAMES, HEADS, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
 
 PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
@@ -213,6 +218,39 @@ def damaged(competition: Path, tmp_path: Path) -> Damage:
         return root
 
     return damage
+
+
+@pytest.fixture
+def untrained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a run of two small networks with random weights, in a folder of its own, the working one."""
+    monkeypatch.setattr(settings, "PRESETS", Path(__file__).parent.parent / "configs")
+    monkeypatch.chdir(tmp_path)
+    config = settings.load_config(["config=smoke", "train.device=cpu", "train.precision=float32", "run=untrained"])
+    for fold in (0, 1):
+        folder = fold_folder(config.run, fold)
+        write_config(config, folder)
+        save_weights(create_network(config.model, config.data.size), folder / "model.safetensors")
+        (folder / "metrics.json").write_text("{}")
+    return config.run
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium without a window, which notes each request and each message of the console."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    paths = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if None in paths:
+        pytest.skip("no chromium and chromedriver here")
+    options = webdriver.ChromeOptions()
+    options.binary_location = paths[0]
+    switches = "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+    for switch in f"{switches} disable-component-update disable-sync".split():
+        options.add_argument(f"--{switch}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(paths[1]))
+    yield driver
+    driver.quit()
 
 
 Refused = Callable[..., str]

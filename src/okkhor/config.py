@@ -238,6 +238,13 @@ class BenchConfig:
 
 
 @dataclass(frozen=True)
+class DemoConfig:
+    """The page on which a person draws."""
+
+    port: int = 8765  # on 127.0.0.1; 0: any that is free
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of one command."""
 
@@ -263,5 +270,6 @@ class Config:
     kaggle: KaggleConfig = field(default_factory=KaggleConfig)
     rehearse: RehearseConfig = field(default_factory=RehearseConfig)
     launch: LaunchConfig = field(default_factory=LaunchConfig)
+    demo: DemoConfig = field(default_factory=DemoConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     bench: BenchConfig = field(default_factory=BenchConfig)

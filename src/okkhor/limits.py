@@ -24,6 +24,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "sample.num_shards": (1, 1000),
     "sample.seed": (0, 2**32 - 1),
     "sample.processes": (0, 256),
+    "demo.port": (0, 65_535),
     "hand.unsteadiness": (0, 2),
     "folds.num_folds": (2, 100),
     "folds.unseen_share": (0.0001, 0.5),

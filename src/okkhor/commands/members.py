@@ -13,7 +13,7 @@ from okkhor.runs import finished_folds, fold_folder, test_suffix
 from okkhor.scoring.choosing import OutOfFold
 from okkhor.scoring.ensembling import combine
 from okkhor.scoring.trained_graphemes import read_trained_graphemes
-from okkhor.settings import load_stored, select_folds
+from okkhor.settings import load_config, load_stored, select_folds, split_argument
 from okkhor.training.views import VIEWS
 
 VARIANT = re.compile(r"cycle\d+|tta[1-9]")
@@ -57,6 +57,11 @@ def open_member(name: str, fold: object = None) -> Member:
     if variant.startswith("tta") and member.num_views not in range(3, len(VIEWS) + 1, 2):
         raise ConfigError(f"{name}: the views are balanced for tta3, tta5, tta7 and tta{len(VIEWS)}.")
     return member
+
+
+def name_member(arguments: Sequence[str]) -> str:
+    """The member that `run=` names among key=value arguments, else the run of the preset."""
+    return dict(map(split_argument, arguments)).get("run") or load_config(arguments).run
 
 
 def choose_folds(run: str, fold: object) -> list[int]:

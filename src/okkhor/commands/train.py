@@ -27,7 +27,7 @@ from okkhor.training.distributed import Group, join_group, was_launched
 from okkhor.training.precision import choose_device, choose_precision
 
 FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes")
-FREE_SETTINGS += ("decode", "ensemble", "kaggle", "rehearse", "bench")
+FREE_SETTINGS += ("decode", "ensemble", "kaggle", "rehearse", "bench", "demo")
 """Those, and where and how fast to compute, may differ between a run's start and its continuation."""
 SPEED_SETTINGS = (
     "data.cache_dir",

@@ -27,7 +27,7 @@ def marginalise(probabilities: Tensor, graphemes: Tensor) -> dict[str, Tensor]:
     """
     marginals = {}
     for column, head in enumerate(HEADS):
-        zeros = probabilities.new_zeros(len(probabilities), head.num_classes)
+        zeros = probabilities.new_zeros(probabilities.shape[0], head.num_classes)  # torch.export takes len() for fixed
         marginals[head.name] = zeros.index_add(1, graphemes[:, column], probabilities)
     return marginals
 

@@ -1,0 +1,74 @@
+"""./run.sh export run=<run>: each fold's network as an ONNX file, checked against torch on the data folder's images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from okkhor.commands.extras import check_extra
+from okkhor.commands.members import name_member, open_member
+from okkhor.commands.predict import load_network
+from okkhor.config import Config
+from okkhor.data.competition import read_test_set
+from okkhor.data.loading import stream_images
+from okkhor.errors import ConfigError, InputError
+from okkhor.files import replacing
+from okkhor.models.exchange import IMAGES, write_onnx
+from okkhor.runs import fold_folder
+from okkhor.settings import load_arguments, load_stored
+from okkhor.training.loop import infer
+from okkhor.training.precision import Precision
+
+NUM_IMAGES = 256  # that both compute
+LARGEST_DIFFERENCE = 1e-4  # of a probability; float32 sums in another order differ by 1e-6
+
+
+def main(arguments: Sequence[str]) -> None:
+    check_extra("export", "onnx", "onnxscript", "onnxruntime")
+    name = name_member(arguments)
+    member = open_member(name, load_arguments(arguments).fold)
+    if member.num_views > 1:
+        raise ConfigError(f"run={name}: views are no part of a network. Export {member.run}.")
+    config = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml", arguments)
+    images = read_some_images(config)
+    precision = Precision(torch.device("cpu"), torch.float32)
+    for fold in member.folds:
+        network = load_network(config, member, fold, precision)
+        path = member.weights(fold).with_suffix(".onnx")
+        with replacing(path) as temporary:
+            write_onnx(network, config.data.size, temporary)
+            difference = compare(network, temporary, images, precision)
+        size = f"{path.stat().st_size / 1e6:.1f} MB"
+        print(f"{path}: {size}; {len(images)} test images: probabilities differ by {difference:.1g}.")
+
+
+def read_some_images(config: Config) -> torch.Tensor:
+    """(B, 1, size, size) uint8: the first test images of data.root, prepared."""
+    test = read_test_set(Path(config.data.root))
+    if test is None:
+        raise InputError(f"data.root={config.data.root}: no test images to check the files with. Name another folder.")
+    _, images = next(stream_images(test.shards, config.data, NUM_IMAGES))
+    return images
+
+
+def compare(network: nn.Module, path: Path, images: torch.Tensor, precision: Precision) -> float:
+    """The largest difference of a probability to onnxruntime's. Raises InputError where it is too large."""
+    from onnxruntime import InferenceSession  # an extra
+
+    session = InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    found: list[NDArray[np.float32]] = session.run(names, {IMAGES: images.numpy()})
+    (expected,) = infer(network, [images], precision)
+    assert names == list(expected), f"{names} for {list(expected)}"
+    difference = max(
+        float(np.abs(values - expected[name].numpy()).max()) for name, values in zip(names, found, strict=True)
+    )
+    if not difference <= LARGEST_DIFFERENCE:  # nor if it is no number
+        raise InputError(
+            f"{path}: onnxruntime computes probabilities that differ by {difference:.1g} from torch's, expected "
+            f"{LARGEST_DIFFERENCE:g} at most. Nothing was written. Try other versions of onnx and onnxruntime."
+        )
+    return difference

@@ -1,0 +1,133 @@
+"""./run.sh read and okkhor.read."""
+
+import os
+import shutil
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Refused, paint_number
+from PIL import Image
+
+import okkhor
+from okkhor.commands import read
+from okkhor.commands.__main__ import main
+from okkhor.config import ModelConfig
+from okkhor.data.pixels import prepare_image
+from okkhor.models.network import create_network
+from okkhor.models.weights import load_weights, save_weights
+from okkhor.rendering.graphemes import compose
+from okkhor.schema import HEAD_NAMES, HEADS
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """An image in the competition's own size, so that preparation leaves it as it is."""
+    path = tmp_path / "photos/one.png"
+    path.parent.mkdir()
+    Image.fromarray(paint_number(4)).save(path)
+    return path
+
+
+def probabilities_of(run: str, number: int) -> dict[str, np.ndarray]:
+    """What the two networks of a run say of an image on average, computed by hand."""
+    image = torch.from_numpy(prepare_image(paint_number(number), 32, crop_to_ink=True))[None, None]
+    outputs = []
+    for fold in (0, 1):
+        network = create_network(ModelConfig(backbone="resnet10t"), 32).eval()
+        load_weights(network, Path(f"runs/{run}/fold{fold}/model.safetensors"))
+        with torch.inference_mode():
+            outputs.append({name: logits.softmax(dim=1)[0].numpy() for name, logits in network(image).items()})
+    return {name: np.mean([output[name] for output in outputs], axis=0) for name in HEAD_NAMES}
+
+
+def test_what_is_read_is_the_mean_of_the_folds_networks(untrained_run: str, photo: Path) -> None:
+    reading = okkhor.read(photo, run=untrained_run)
+    for name, expected in probabilities_of(untrained_run, 4).items():
+        np.testing.assert_allclose(reading.probabilities[name], expected, atol=1e-6)
+        assert reading.labels[name] == expected.argmax()
+    one = okkhor.read(photo, run=untrained_run, fold=0)
+    assert not np.allclose(one.probabilities[HEAD_NAMES[0]], reading.probabilities[HEAD_NAMES[0]])
+
+
+def test_the_guesses_are_the_five_likeliest_of_all_triples(untrained_run: str, photo: Path) -> None:
+    reading = okkhor.read(photo, run=untrained_run)
+    tables = [reading.probabilities[name].astype(float) for name in HEAD_NAMES]
+    triples = product(*(range(head.num_classes) for head in HEADS))
+    ranked = sorted((np.prod([t[k] for t, k in zip(tables, labels, strict=True)]), labels) for labels in triples)
+    assert [guess.labels for guess in reading.guesses] == [labels for _, labels in ranked[:-6:-1]]
+    assert [guess.text for guess in reading.guesses] == [compose(labels) for _, labels in ranked[:-6:-1]]
+    assert [guess.probability for guess in reading.guesses] == pytest.approx([value for value, _ in ranked[:-6:-1]])
+    assert reading.text == reading.guesses[0].text
+
+
+def test_a_path_an_image_and_an_array_are_read_alike(untrained_run: str, photo: Path) -> None:
+    image = Image.open(photo)
+    texts = {okkhor.read(given, run=untrained_run).guesses for given in (photo, str(photo), image, np.asarray(image))}
+    assert len(texts) == 1
+
+
+def test_new_weights_are_not_taken_for_the_old_ones(untrained_run: str, photo: Path) -> None:
+    before = okkhor.read(photo, run=untrained_run, fold=0)
+    torch.manual_seed(1)
+    save_weights(create_network(ModelConfig(backbone="resnet10t"), 32), Path("runs/untrained/fold0/model.safetensors"))
+    assert okkhor.read(photo, run=untrained_run, fold=0).guesses != before.guesses
+
+
+def test_the_command_prints_for_each_image_what_the_call_returns(
+    untrained_run: str, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(paint_number(9)).save("two.png")
+    read.main([str(photo), "two.png", f"run={untrained_run}"])
+    out = capsys.readouterr().out
+    for path in (str(photo), "two.png"):
+        reading = okkhor.read(path, run=untrained_run)
+        assert f"{path}: {reading.text}\n" in out
+        assert "likeliest: " + ", ".join(f"{guess.text} {guess.probability:.3f}" for guess in reading.guesses) in out
+        for name, label in reading.labels.items():
+            assert f"  {name:20}{label:4}  {reading.probabilities[name][label]:.3f}" in out
+
+
+def test_the_default_is_the_presets_run(untrained_run: str, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(f"runs/{untrained_run}", "runs/sample")
+    assert okkhor.read(photo).guesses == okkhor.read(photo, run=untrained_run).guesses
+    read.main([str(photo), "config=sample"])
+    assert str(photo) in capsys.readouterr().out
+
+
+def test_variants_of_a_run_read_too(untrained_run: str, photo: Path) -> None:
+    plain, views = (okkhor.read(photo, run=f"{untrained_run}{variant}") for variant in ("", "@tta3"))
+    assert not np.array_equal(plain.probabilities[HEAD_NAMES[0]], views.probabilities[HEAD_NAMES[0]])
+
+
+def test_what_is_wrong_is_told_and_nothing_is_read(untrained_run: str, photo: Path, refused: Refused) -> None:
+    refused(["no image is named", "read photo.jpg"], read.main, [f"run={untrained_run}"])
+    refused(["none.png: there is no such image"], read.main, [str(photo), "none.png", f"run={untrained_run}"])
+    refused(["run=other", "no finished fold"], read.main, [str(photo), "run=other"])
+    refused(["fold 4", "not finished"], read.main, [str(photo), f"run={untrained_run}", "fold=4"])
+    refused(["model-cycle3.safetensors", "no such file"], okkhor.read, photo, f"{untrained_run}@cycle3")
+    refused(["there is no setting 'colour'"], read.main, [str(photo), "colour=red", f"run={untrained_run}"])
+    assert main(["read", "none.png"]) == 2
+
+
+def test_images_are_looked_for_where_run_sh_was_called(untrained_run: str, photo: Path) -> None:
+    for name in ("run.sh", "src", "configs"):
+        Path(name).symlink_to(PROJECT / name)
+    Path("run.sh").unlink()
+    shutil.copy(PROJECT / "run.sh", "run.sh")
+    result = subprocess.run(
+        [Path("run.sh").resolve(), "read", photo.name, f"run={untrained_run}"],
+        cwd=photo.parent,
+        env=os.environ | {"OKKHOR_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{photo.name}: ")
