@@ -20,6 +20,7 @@ COMMANDS = {
     "score": "score a run out of fold, its decoding and its mistakes (run=), or a submission (submission=)",
     "predict": "predict a data folder's test images with a run's networks, write the submission",
     "ensemble": "several runs as one: score that ensemble out of fold, write its submission",
+    "report": "one HTML page of a run (run=), or of two side by side (runs=[a,b]): runs/<run>/report.html",
     "show": "draw what the settings do to images: `show augment`, before and after it; `show sample`, rendered ones",
     "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",
 }
