@@ -42,6 +42,7 @@ def make_report(sources: Sequence[Source]) -> Report:
     tables = [source.tables["recall"] for source in sources]
     reliabilities = [source.tables["reliability"] for source in sources]
     logs = [{str(n): read_log(fold_folder(source.member.run, n)) for n in source.member.folds} for source in sources]
+    group = sources[0].config.folds.group
     comparable = len(sources) == 2 and has_same_images(*sources)
     return Report(
         runs=runs,
@@ -51,7 +52,7 @@ def make_report(sources: Sequence[Source]) -> Report:
         reliability={head: draw_reliability(reliabilities, head) for head in HEAD_NAMES},
         differences=estimate_differences(*sources) if comparable else (),
         changes=find_changes(sources) if comparable else (),
-        interval_of=sources[0].config.folds.group and f"{sources[0].config.folds.group}s and images" or "images",
+        drawn=f"{group}s and images" if group else "images",
     )
 
 
@@ -63,9 +64,7 @@ def list_settings(configs: Sequence[Config]) -> list[Setting]:
     """Every setting: first those that differ between the runs, then those that differ from the defaults."""
     default = flatten_settings(Config())
     given = [flatten_settings(config) for config in configs]
-    settings = [
-        Setting(key, [values[key] for values in given], default[key]) for key in default if key not in NAMES
-    ]
+    settings = [Setting(key, [values[key] for values in given], default[key]) for key in default if key not in NAMES]
     return sorted(settings, key=lambda setting: (not setting.differs, not setting.is_shown))
 
 

@@ -45,7 +45,7 @@ def describe_run(source: Source, beside: Source) -> RunReport:
 
 
 def list_scores(source: Source) -> list[ScoreRow]:
-    """The subsets that the folds allow as one set, the first of them all images; and each fold, where there are more."""
+    """All images as one set, its subsets, and each fold, where there are several."""
     whole = source.whole
     decided = decode(whole.probabilities)
     several = len(source.folds) > 1

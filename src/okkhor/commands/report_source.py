@@ -93,9 +93,11 @@ def open_images(data: DataConfig, image_ids: NDArray[np.str_]) -> TrainImages:
 
 def show_components(root: Path) -> dict[str, Sequence[str]]:
     """For each head, the text that shows each class: a sign stands on a dotted circle, none is called so."""
-    texts = {}
+    texts: dict[str, Sequence[str]] = {}
     given = read_class_map(root) if (root / "class_map.csv").exists() else None
     for head, plain, shown in zip(HEAD_NAMES, read_components(), read_shown_components(), strict=True):
         own = plain if given is None else ["" if text == "0" else text for text in given[head]]
-        texts[head] = [(sign if text == known else text) or "none" for text, known, sign in zip(own, plain, shown, strict=True)]
+        texts[head] = [
+            (sign if text == known else text) or "none" for text, known, sign in zip(own, plain, shown, strict=True)
+        ]
     return texts

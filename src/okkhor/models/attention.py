@@ -1,7 +1,7 @@
 """Where a network looks: which places of an image speak for the class that a head decides for.
 
-LayerCAM (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943) is Grad-CAM with a gradient of its own for each place, so that
-it may read an earlier, finer feature map than the last one, which has four places for an image of 48 pixels.
+LayerCAM (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943) is Grad-CAM with a gradient of its own for each place, so
+that it may read an earlier, finer feature map than the last one, which has four places for an image of 48 pixels.
 """
 
 from importlib.util import find_spec

@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from okkhor.files import replacing
 
@@ -34,4 +35,4 @@ def plot_curve(panel: Axes, log: Log, column: str, **style: Any) -> None:
     """A column of the log over the epochs."""
     panel.plot([line["epoch"] for line in log], [line[column] for line in log], marker="o", **style)
     panel.set_xlabel("epoch")
-    panel.xaxis.get_major_locator().set_params(integer=True)
+    panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True))

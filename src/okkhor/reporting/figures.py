@@ -3,12 +3,14 @@
 import io
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from okkhor.reporting.curves import CURVES, Log, plot_curve
 
@@ -20,7 +22,7 @@ VARIABLES = {
     LINE_COLOUR: "var(--line)",
 }
 """Colours that stand in the SVG for the page's."""
-STYLE = {
+STYLE: Any = {
     "font.family": ["sans-serif"],
     "font.size": 9,
     "svg.fonttype": "none",  # text stays text, in the page's own font
@@ -61,7 +63,12 @@ def draw_recalls(tables: Sequence[pd.DataFrame], head: str) -> Markup:
         for table, colour in zip(tables, RUN_COLOURS, strict=False):
             rows = table[table["head"] == head]
             panel.scatter(rows["training_images"].clip(lower=1), rows["recall"], s=14, color=colour, alpha=0.6, lw=0)
-        panel.set(xscale="log", ylim=(-0.03, 1.03), xlabel="training images of the class", ylabel="recall")
+        lowest = min(table.loc[table["head"] == head, "recall"].min() for table in tables)
+        panel.set(xscale="log", xlabel="training images of the class", ylabel="recall")
+        panel.set_ylim(max(lowest - 0.05, -0.03), 1 + 0.05 * (1 - lowest) + 0.003)
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=6))
+        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        panel.xaxis.set_minor_formatter(NullFormatter())
     return _to_svg(figure, f"recall-{head}", "recall of each class over its training images")
 
 
@@ -69,7 +76,7 @@ def draw_reliability(tables: Sequence[pd.DataFrame], head: str) -> Markup:
     """How often a head is right, over how sure it is. tables: for each run, of reliability."""
     with mpl.rc_context(STYLE):
         figure, panel = _start()
-        panel.plot((0, 1), (0, 1), color=LINE_COLOUR, linestyle="--", linewidth=1.2)
+        panel.plot((0, 1), (0, 1), color=TEXT_COLOUR, linestyle="--", linewidth=0.8)
         for table, colour in zip(tables, RUN_COLOURS, strict=False):
             rows = table[(table["head"] == head) & (table["images"] > 0)]
             sizes = 8 + 120 * rows["images"] / rows["images"].sum()

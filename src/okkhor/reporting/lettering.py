@@ -12,7 +12,7 @@ Outline = Callable[[str], tuple[str, int] | None]
 
 
 class Lettering:
-    """Called with a text it gives what shows it; `sprite` gives the outlines of all texts so far, for the page's end."""
+    """Called with a text it gives what shows it; `sprite`, for the page's end, the outlines of all texts so far."""
 
     def __init__(self, outline: Outline) -> None:
         self.outline = outline
@@ -22,7 +22,7 @@ class Lettering:
     def __call__(self, text: str) -> Markup:
         drawn = self.outline(text) if any("\u0980" <= letter <= "\u09ff" for letter in text) else None
         if drawn is None:
-            return Markup("<span>{}</span>").format(text)
+            return Markup('<span class="word">{}</span>').format(text)
         path, width = drawn
         if text not in self.names:
             self.names[text] = f"text{len(self.names)}"
@@ -33,4 +33,6 @@ class Lettering:
         )
 
     def sprite(self) -> Markup:
-        return Markup('<svg class="sprite" aria-hidden="true"><defs>{}</defs></svg>').format(Markup("").join(self.paths))
+        return Markup('<svg class="sprite" aria-hidden="true"><defs>{}</defs></svg>').format(
+            Markup("").join(self.paths)
+        )

@@ -167,7 +167,7 @@ class Report:
     reliability: Mapping[str, Markup]
     differences: Sequence[ScoreRow] = ()
     changes: Sequence[Change] = ()
-    interval_of: str = "images"  # what is drawn anew for the intervals
+    drawn: str = "images"  # what is drawn anew for the intervals
 
     @property
     def title(self) -> str:
