@@ -39,8 +39,8 @@ def check_tensorboard() -> None:
 def open_events(folder: Path, progress: Progress, wanted: bool) -> Iterator[Events]:
     """Event files in a fold's folder, from where training stands.
 
-    What a killed run wrote of later steps, which are done again, TensorBoard leaves out; where the run was begun without
-    events, its epochs so far are written first.
+    What a killed run wrote of later steps, which are done again, TensorBoard leaves out. Where the run was begun
+    without events, its epochs so far are written first.
     """
     if not wanted:
         yield NoEvents()
