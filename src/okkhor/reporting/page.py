@@ -1,5 +1,6 @@
 """What a report says of one run or of two side by side, and the HTML page of it: one file, that fetches nothing."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,7 +184,7 @@ def write_report(report: Report, outline: Outline, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"words": _words, "short": _short, "score": _score, "plain": _plain}
+    environment.filters |= {"words": _words, "short": _short, "breakable": _breakable, "score": _score, "plain": _plain}
     lettering = Lettering(outline)
     text = environment.get_template("report.html").render(report=report, lettering=lettering)
     with replacing(path) as temporary:
@@ -196,6 +197,11 @@ def _words(name: str) -> str:
 
 def _short(head: str) -> str:
     return head.removeprefix("grapheme_").removesuffix("_diacritic")
+
+
+def _breakable(key: str) -> Markup:
+    """A setting's key, which a narrow table may break behind each part."""
+    return Markup("<wbr>").join(re.findall(r"[^._]*[._]?", key))
 
 
 def _score(value: float, sign: str = "") -> str:
