@@ -30,7 +30,7 @@ def fill(path: Outline, left: int, top: int, right: int, bottom: int, step: int)
     rows, columns = np.mgrid[top:bottom:step, left:right:step]
     places = np.column_stack([columns.ravel(), rows.ravel()]) + step / 2
     winding = np.zeros(len(places))
-    for polygon in path.to_polygons():
+    for polygon in map(np.asarray, path.to_polygons()):
         x, y = polygon[:, 0], polygon[:, 1]
         turn = np.sign(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]))
         winding += turn * Outline(polygon).contains_points(places)

@@ -16,7 +16,7 @@ from okkhor.errors import InputError
 from okkhor.predictions import Labels
 from okkhor.schema import HEAD_NAMES
 
-MIN_PLACES = 6  # rows and columns of the map: to erase what it marks costs most there (EXPERIMENTS.md)
+MIN_PLACES = 6  # rows and columns of the map that is read; finer ones show the strides (EXPERIMENTS.md)
 
 
 def check_torchcam() -> None:
