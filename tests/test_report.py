@@ -94,10 +94,16 @@ def test_it_says_the_scores_of_each_fold_and_of_seen_and_unseen(trained: Project
         row = text[text.index(f"fold {fold} ") :]
         assert all(short(metrics[key]) in row[:600] for key in ("score", *HEAD_NAMES)), row[:600]
     printed = trained.call("score", "run=smoke").stdout
-    for name in ("seen", "unseen", "mix"):
+    for name, shown in (
+        ("all", "all folds"),
+        ("seen", "seen"),
+        ("unseen", "unseen"),
+        ("mix", "mix as in the private test"),
+    ):
         line = next(line.split() for line in printed.splitlines() if line.split()[:1] == [name])
-        row = text[re.search(rf"(?<!un)\b{name}\b", text[text.index("Macro recall") :]).start() :]  # type: ignore[union-attr]
-        assert short(float(line[1])) in text, (name, row[:300])
+        row = re.search(rf" {shown} [\d,]+ images (.*?)(?= \w+ [\d,]+ images|$)", re.sub(r"\s+", " ", text))
+        assert row, shown
+        assert [short(float(value)) for value in line[1:]] == row[1].split()[::4][:4]
 
 
 def test_two_runs_stand_side_by_side_with_the_interval_of_their_difference(trained: Project, pair: Path) -> None:
@@ -110,7 +116,14 @@ def test_two_runs_stand_side_by_side_with_the_interval_of_their_difference(train
     gain, low, high = map(float, match.groups())
     assert gain == pytest.approx(float(whole[1][1]) - float(whole[0][1]), abs=2e-4)
     assert low <= gain <= high
-    assert "data.size" in text
+    assert "data.size" in "".join(Page(pair).text)
+    recalls = [
+        trained.read(f"runs/{name}/mistakes/recall.csv").set_index(["head", "label"]) for name in ("smoke", "wider")
+    ]
+    gains = (recalls[1]["recall"] - recalls[0]["recall"]).abs().nlargest(12).round(3)
+    gains = gains[gains > 0]
+    changes = re.findall(r"[01]\.\d{3} [01]\.\d{3} [-+]([01]\.\d{3})", re.sub(r"\s+", " ", text))
+    assert [float(change) for change in changes] == pytest.approx(gains.tolist(), abs=0.0011)
 
 
 def test_bengali_is_drawn_and_never_left_to_the_fonts_of_the_machine(page: Path) -> None:

@@ -42,7 +42,7 @@ def make_report(sources: Sequence[Source]) -> Report:
     tables = [source.tables["recall"] for source in sources]
     reliabilities = [source.tables["reliability"] for source in sources]
     logs = [{str(n): read_log(fold_folder(source.member.run, n)) for n in source.member.folds} for source in sources]
-    group = sources[0].config.folds.group
+    group = sources[0].groups is not None and sources[0].config.folds.group
     comparable = len(sources) == 2 and has_same_images(*sources)
     return Report(
         runs=runs,
@@ -71,7 +71,7 @@ def list_settings(configs: Sequence[Config]) -> list[Setting]:
 def find_changes(sources: Sequence[Source]) -> list[Change]:
     """The classes whose recall differs most between the two."""
     tables = [source.tables["recall"].set_index(["head", "label"]) for source in sources]
-    gains = (tables[1]["recall"] - tables[0]["recall"]).to_numpy()
+    gains = (tables[1]["recall"].reindex(tables[0].index) - tables[0]["recall"]).to_numpy()
     order = np.argsort(-np.abs(gains), kind="stable")[:NUM_CHANGES]
     changes = []
     for key in tables[0].index[order[np.abs(gains[order]) > 0]]:
