@@ -91,8 +91,8 @@ def test_it_says_the_scores_of_each_fold_and_of_seen_and_unseen(trained: Project
     text = " ".join(Page(page).text)
     for fold in (0, 1):
         metrics = json.loads((trained.folder / f"runs/smoke/fold{fold}/metrics.json").read_text())
-        row = text[text.index(f"fold {fold} ") :]
-        assert all(short(metrics[key]) in row[:600] for key in ("score", *HEAD_NAMES)), row[:600]
+        after = text[text.index(f"fold {fold} ") :][:600]
+        assert all(short(metrics[key]) in after for key in ("score", *HEAD_NAMES)), after
     printed = trained.call("score", "run=smoke").stdout
     for name, shown in (
         ("all", "all folds"),
