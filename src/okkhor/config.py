@@ -183,6 +183,7 @@ class TrainConfig:
     patience: int = 0  # stop after so many epochs without a better score; 0: never
     max_minutes: float = 0.0  # stop in time, with a usable model; 0: no limit
     save_minutes: float = 10.0  # between two saved states; each epoch saves one too
+    tensorboard: bool = False  # event files in the fold's folder, beside log.jsonl: tensorboard --logdir runs
     num_threads: int = 0  # CPU threads of a process; 0: torch's own choice
     profile: bool = False  # trace three steps of the first epoch: what costs most is printed, and trace.json written
 

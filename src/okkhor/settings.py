@@ -115,9 +115,14 @@ def select_folds(fold: Any, num_folds: int) -> list[int]:
 
 def differing_settings(one: Config, other: Config, ignored: Iterable[str]) -> list[str]:
     """The keys whose values differ, such as `data.size`, without the ignored ones (keys, or groups such as `data`)."""
-    flat_one, flat_other = (_flatten(OmegaConf.to_container(OmegaConf.structured(c))) for c in (one, other))
+    flat_one, flat_other = flatten_settings(one), flatten_settings(other)
     groups = tuple(f"{key}." for key in ignored)  # with the dot: `fold` is no part of `folds.seed`
     return [key for key, value in flat_one.items() if value != flat_other[key] and not f"{key}.".startswith(groups)]
+
+
+def flatten_settings(config: Config) -> dict[str, Any]:
+    """Every setting by its key, such as `data.size`."""
+    return _flatten(OmegaConf.to_container(OmegaConf.structured(config)))
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -26,6 +26,7 @@ COMMANDS = {
     "read": "read the grapheme in photos, scans or drawings: `read photo.jpg scan.png run=<run>`",
     "demo": "a page on this machine on which to draw a grapheme with mouse or finger, and see what is read",
     "export": "a run's networks as ONNX files, checked against torch",
+    "report": "one HTML page of a run (run=), or of two side by side (runs=[a,b]): runs/<run>/report.html",
     "show": "draw what the settings do to images: `show augment`, before and after it; `show sample`, rendered ones",
     "bench": "measure how fast everything is here, beside the same work bare, and how much memory it takes",
     "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",

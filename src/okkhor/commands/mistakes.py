@@ -13,7 +13,7 @@ from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.calibration import expected_calibration_error, reliability
 from okkhor.scoring.choosing import OutOfFold
 from okkhor.scoring.decoding import decode
-from okkhor.scoring.mistakes import confidently_wrong, most_confused, recall_per_class
+from okkhor.scoring.mistakes import Components, confidently_wrong, most_confused, recall_per_class
 from okkhor.scoring.trained_graphemes import merge_graphemes
 from okkhor.settings import load_stored
 
@@ -23,19 +23,9 @@ NUM_IMAGES = 100  # most confidently wrong labels
 
 def write_mistakes(member: Member, folds: Sequence[OutOfFold]) -> None:
     """recall.csv, confused.csv, confident.csv and reliability.csv, of the most probable classes."""
-    whole = join(folds)
-    assert whole.labels is not None
-    decoded = decode(whole.probabilities)
     root = Path(load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml").data.root)
     texts = read_class_map(root) if (root / "class_map.csv").exists() else None
-    counts = merge_graphemes([fold.graphemes for fold in folds]).class_counts()
-    counts = {name: values // len(folds) for name, values in counts.items()}  # of one network
-    tables = {
-        "recall": recall_per_class(whole.labels, decoded, counts, texts),
-        "confused": most_confused(whole.labels, decoded, NUM_PAIRS, texts),
-        "confident": confidently_wrong(whole, decoded, NUM_IMAGES, texts),
-        "reliability": reliability(whole.labels, whole.probabilities),
-    }
+    tables = find_mistakes(folds, texts)
     folder = RUNS / member.run / f"mistakes{member.suffix}"
     folder.mkdir(exist_ok=True)
     for name, table in tables.items():
@@ -46,3 +36,18 @@ def write_mistakes(member: Member, folds: Sequence[OutOfFold]) -> None:
     print(f"{folder}: {', '.join(f'{name}.csv' for name in tables)}; the worst of each head:")
     worst = pd.concat([tables["recall"].groupby("head", sort=False).head(3)])
     print("  " + worst.to_string(index=False, float_format="%.3f").replace("\n", "\n  "))
+
+
+def find_mistakes(folds: Sequence[OutOfFold], texts: Components | None) -> dict[str, pd.DataFrame]:
+    """recall, confused, confident and reliability, of the most probable classes. texts: of the classes of each head."""
+    whole = join(folds)
+    assert whole.labels is not None
+    decoded = decode(whole.probabilities)
+    counts = merge_graphemes([fold.graphemes for fold in folds]).class_counts()
+    counts = {name: values // len(folds) for name, values in counts.items()}  # of one network
+    return {
+        "recall": recall_per_class(whole.labels, decoded, counts, texts),
+        "confused": most_confused(whole.labels, decoded, NUM_PAIRS, texts),
+        "confident": confidently_wrong(whole, decoded, NUM_IMAGES, texts),
+        "reliability": reliability(whole.labels, whole.probabilities),
+    }

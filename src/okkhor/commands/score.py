@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from okkhor.commands.decisions import print_decisions
 from okkhor.commands.members import Member, join, open_member, read_out_of_fold
@@ -63,10 +65,7 @@ def print_chance(member: Member, whole: Predictions) -> None:
     assert whole.labels is not None
     name, weights = list(subsets_of(whole.unseen, len(whole)).items())[-1]  # mix, or all
     size = read_test_table(root)["image_id"].nunique()
-    groups = None
-    if group:
-        table = read_train_table(root, read_class_map(root)).set_index("image_id")
-        groups = pd.factorize(table.loc[whole.image_ids, group])[0]
+    groups = read_groups(config, whole)
     decided = [decode(whole.probabilities)]
     low, high = interval(bootstrap_scores(whole.labels, decided, weights, num_images=size, groups=groups)[0])
     print(
@@ -74,6 +73,15 @@ def print_chance(member: Member, whole: Predictions) -> None:
         end=" ",
     )
     print(f"of {group}s and images." if group else "of images; what writers vary comes on top (folds.group).")
+
+
+def read_groups(config: Config, predictions: Predictions) -> NDArray[np.int64] | None:
+    """(N,) int64, from 0: the group of each image, such as its writer; None where folds keep no groups together."""
+    if not config.folds.group:
+        return None
+    root = Path(config.data.root)
+    table = read_train_table(root, read_class_map(root)).set_index("image_id")
+    return pd.factorize(table.loc[predictions.image_ids, config.folds.group])[0].astype(np.int64)
 
 
 def score_table(predictions: Predictions) -> dict[str, dict[str, float]]:

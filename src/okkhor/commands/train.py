@@ -24,6 +24,7 @@ from okkhor.runs import RUNS, fold_folder, is_begun, is_finished, write_config
 from okkhor.schema import HEADS
 from okkhor.settings import differing_settings, load_config, load_stored, select_folds
 from okkhor.training.distributed import Group, join_group, was_launched
+from okkhor.training.events import check_tensorboard
 from okkhor.training.precision import choose_device, choose_precision
 
 FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes")
@@ -38,6 +39,7 @@ SPEED_SETTINGS = (
     "train.save_minutes",
     "train.max_minutes",
     "train.profile",
+    "train.tensorboard",
 )
 
 
@@ -107,6 +109,8 @@ def check_settings(config: Config, folds: Sequence[int]) -> None:
     """Raises now what training would raise after minutes of preparation: about the device, the network, the run."""
     choose_device(config.train.device)
     parse_policy(config.augment.policy)
+    if config.train.tensorboard:
+        check_tensorboard()
     new_folds = [fold for fold in folds if config.overwrite or not is_begun(fold_folder(config.run, fold))]
     if new_folds:
         create_network(config.model, config.data.size, graphemes=np.zeros((1, len(HEADS)), np.int64))

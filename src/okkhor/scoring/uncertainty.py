@@ -19,7 +19,19 @@ def bootstrap_scores(
     num_images: int | None = None,
     groups: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
-    """(D, NUM_DRAWS) float64: the score of each of D decisions on the same sets of images drawn with replacement.
+    """(D, NUM_DRAWS) float64: the score of each of D decisions on the same sets of images drawn with replacement."""
+    return bootstrap_heads(labels, decisions, weights, seed, num_images, groups)["score"]
+
+
+def bootstrap_heads(
+    labels: Labels,
+    decisions: Sequence[Labels],
+    weights: NDArray[np.float64],
+    seed: int = 0,
+    num_images: int | None = None,
+    groups: NDArray[np.int64] | None = None,
+) -> dict[str, NDArray[np.float64]]:
+    """`score` and the macro recall of each head, (D, NUM_DRAWS) float64, on sets of images drawn with replacement.
 
     labels, decisions: for each head, (N,) int64. weights: (N,) float64, an image is drawn in proportion to its own.
     num_images: of a drawn set; None: as many as weigh anything. Macro recall is over the classes that are drawn.
@@ -29,15 +41,15 @@ def bootstrap_scores(
     generator = np.random.default_rng(seed)
     chances = weights / weights.sum()
     size = num_images or int(np.count_nonzero(weights))
-    scores = np.zeros((len(decisions), NUM_DRAWS))
-    for draw in range(NUM_DRAWS):
+    draws = []
+    for _ in range(NUM_DRAWS):
         drawn = chances
         if groups is not None:
             num_groups = int(groups.max()) + 1
             drawn = chances * generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups))[groups]
         counts = generator.multinomial(size, drawn / drawn.sum()).astype(np.float64)
-        scores[:, draw] = [competition_score(labels, decided, counts)["score"] for decided in decisions]
-    return scores
+        draws.append([competition_score(labels, decided, counts) for decided in decisions])
+    return {name: np.array([[scores[name] for scores in draw] for draw in draws]).T for name in draws[0][0]}
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:

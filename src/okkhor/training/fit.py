@@ -15,6 +15,7 @@ from okkhor.files import replacing
 from okkhor.predictions import Predictions
 from okkhor.training.averaging import measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
+from okkhor.training.events import Events, add_epoch, open_events
 from okkhor.training.interrupt import StopRequest, stop_on_signals
 from okkhor.training.loop import Batch, Trainer, train_epoch
 from okkhor.training.profiling import profile_steps
@@ -53,15 +54,16 @@ def fit(
     """
     state = folder / "state.pt"
     progress = _find_progress(trainer, order, state)
-    with stop_on_signals(patient=trainer.group.size > 1) as stop:
+    wants_events = trainer.recipe.train.tensorboard and trainer.group.is_main
+    with stop_on_signals(patient=trainer.group.size > 1) as stop, open_events(folder, progress, wants_events) as events:
         while progress.epoch < trainer.recipe.train.epochs and not progress.ended:
             if prepare_epoch is not None:
                 _prepare_epoch(trainer, progress, prepare_epoch, stop)
-            interrupted = _run_epoch(trainer, loader, order, progress, state, stop)
+            interrupted = _run_epoch(trainer, loader, order, progress, state, stop, events)
             ended = progress.batch == len(order) or bool(progress.ended)
             if ended:
                 started = time.monotonic()
-                _end_epoch(trainer, loader, order, progress, validate, save, folder / "log.jsonl")
+                _end_epoch(trainer, loader, order, progress, validate, save, folder / "log.jsonl", events)
                 progress.all_seconds += time.monotonic() - started
             if trainer.group.is_main:
                 save_state(state, progress, trainer.parts())
@@ -102,7 +104,13 @@ def _prepare_epoch(trainer: Trainer, progress: Progress, prepare_epoch: PrepareE
 
 
 def _run_epoch(
-    trainer: Trainer, loader: DataLoader[Batch], order: Order, progress: Progress, state: Path, stop: StopRequest
+    trainer: Trainer,
+    loader: DataLoader[Batch],
+    order: Order,
+    progress: Progress,
+    state: Path,
+    stop: StopRequest,
+    events: Events,
 ) -> bool:
     """Do the batches of the epoch that are left, up to a request to stop, which it returns, or the end of the time."""
     settings, group = trainer.recipe.train, trainer.group
@@ -118,6 +126,7 @@ def _run_epoch(
         for loss in losses:
             progress.batch += 1
             progress.loss_sum += loss
+            events.add_scalar("step/loss", loss, progress.epoch * len(order) + progress.batch)
             now = time.monotonic()
             progress.add_seconds(now - before)
             before = now
@@ -143,6 +152,7 @@ def _end_epoch(
     validate: Validate,
     save: Save,
     log: Path,
+    events: Events,
 ) -> None:
     """Validate, keep the weights if they are the best, write the line of the epoch, move on to the next."""
     network = _choose_network(trainer, loader, order, progress)
@@ -168,6 +178,7 @@ def _end_epoch(
             save(network, predictions, f"-cycle{cycle}")
         with replacing(log) as temporary:
             temporary.write_text("".join(json.dumps(entry) + "\n" for entry in progress.history))
+        add_epoch(events, line, len(order))
     if not progress.ended and trainer.recipe.is_stale(progress.epoch, progress.best_epoch):
         progress.ended = f"train.patience={trainer.recipe.train.patience} epochs brought no better score"
     progress.start_epoch(progress.epoch + 1)
