@@ -24,6 +24,8 @@ COMMANDS = {
     "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",
 }
 
+LONGEST = 1000  # characters of a message
+
 MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 """What a person can mend of what the system refuses: a full disk, or a folder that may not be written."""
 
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         importlib.import_module(f"okkhor.commands.{command}").main(settings)
     except InputError as error:
-        print(f"{'Settings' if isinstance(error, ConfigError) else 'Input'}: {error}", file=sys.stderr)
+        tell("Settings" if isinstance(error, ConfigError) else "Input", str(error))
         return 2
     except BrokenPipeError:  # ./run.sh score | head: whoever read the output has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the flush at the end complain
@@ -57,17 +59,14 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in MENDABLE:
             raise
-        print(
-            f"Files: {error.filename or 'writing'}: {error.strerror}. Make room, or set another folder.",
-            file=sys.stderr,
-        )
+        tell("Files", f"{error.filename or 'writing'}: {error.strerror}. Make room, or set another folder.")
         return 2
     except (MemoryError, RuntimeError) as error:
         if (
             not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError"
         ):  # torch's, not imported here
             raise
-        print(f"Memory: {str(error).splitlines()[0][:160]} Try a smaller train.batch_size.", file=sys.stderr)
+        tell("Memory", f"{str(error).splitlines()[0][:160]} Try a smaller train.batch_size.")
         return 2
     except KeyboardInterrupt:
         again = [argument for argument in arguments if argument.partition("=")[0] != "overwrite"]
@@ -75,6 +74,12 @@ def main(arguments: Sequence[str]) -> int:
             print(f"\nInterrupted. To go on: {shlex.join(['./run.sh', *again])}", file=sys.stderr)
         return 130
     return 0
+
+
+def tell(kind: str, text: str) -> None:
+    """Print what a person can mend; what a damaged file holds may be endless, or orders to the terminal."""
+    plain = "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+    print(f"{kind}: {plain[:LONGEST]}{'...' if len(plain) > LONGEST else ''}", file=sys.stderr)
 
 
 def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
