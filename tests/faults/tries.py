@@ -10,7 +10,8 @@ from random import Random
 
 from hypothesis import HealthCheck, Phase, settings
 
-from okkhor.commands.__main__ import main
+from okkhor.commands.__main__ import main, tell
+from okkhor.errors import InputError
 
 LONG = os.environ.get("OKKHOR_FAULTS") == "long"  # ./run.sh test faults
 TOLD_LINES, TOLD_CHARACTERS = 3, 1200  # the most that a person is told: 2 lines, or 3 where a bar or a note came before
@@ -53,6 +54,15 @@ def call(folder: Path, *arguments: str) -> tuple[int, str, str]:
     if status == 2:
         check_told(told)
     return status, out.getvalue(), told
+
+
+def check_error(error: InputError) -> str:
+    """The text of a refusal, checked as it is told."""
+    told = io.StringIO()
+    with contextlib.redirect_stderr(told):
+        tell("Input", str(error))
+    check_told(told.getvalue())
+    return str(error)
 
 
 def check_told(told: str) -> None:

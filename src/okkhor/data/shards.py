@@ -23,6 +23,7 @@ PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
 EXPECTED_COLUMNS = ["image_id", *PIXEL_COLUMNS]
 BYTES_PER_BLOCK = 64 * 2**20  # of decoded columns; 256 MiB reads no faster and holds four times the memory
 IMAGES_PER_BLOCK = 2048  # 66 MB of pixels
+DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError)  # what pyarrow raises for a damaged file
 MIN_IMAGES_FOR_THREADS = 4096  # below, handing 32,332 columns to threads takes longer (0.7 s) than decoding them
 
 
@@ -63,20 +64,26 @@ def open_shard(path: Path) -> Shard:
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty (0 bytes). Copy or download it again.")
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             _check_schema(path, file.schema_arrow)
             column = file.read(columns=["image_id"])["image_id"]
-    except (pa.ArrowException, OSError) as error:
+            image_ids = np.asarray(column.to_pylist(), dtype=np.str_)
+    except DAMAGED as error:
         raise _damaged(path, error) from error
     if len(column) == 0:
         raise InputError(f"{path}: 0 rows, expected at least one image.")
     if column.null_count:
         raise InputError(f"{path}: image_id is missing in {column.null_count} rows.")
-    return Shard(path, np.asarray(column.to_pylist(), dtype=np.str_))
+    return Shard(path, image_ids)
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Where the file has checksums, as the rendered sample's have, they are compared; Kaggle's have none."""
+    return pq.ParquetFile(path, page_checksum_verification=True)
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    reason = str(error).strip().splitlines()[0][:160]
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
     return InputError(f"{path}: damaged or truncated parquet ({reason}). Copy or download it again.")
 
 
@@ -148,7 +155,7 @@ def _read_columns(shard: Shard) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield the number of the first pixel, and (columns, images) uint8."""
     num_columns = max(1, min(NUM_PIXELS, BYTES_PER_BLOCK // len(shard.image_ids)))
     try:
-        with pq.ParquetFile(shard.path) as file:
+        with open_parquet(shard.path) as file:
             for first in range(0, NUM_PIXELS, num_columns):
                 names = PIXEL_COLUMNS[first : first + num_columns]
                 table = file.read(names, use_threads=len(shard.image_ids) >= MIN_IMAGES_FOR_THREADS)
@@ -157,5 +164,5 @@ def _read_columns(shard: Shard) -> Iterator[tuple[int, NDArray[np.uint8]]]:
                         image_id = shard.image_ids[column.is_null().to_numpy().argmax()]
                         raise InputError(f"{shard.path}: image {image_id} has no value in pixel column '{name}'.")
                 yield first, np.stack([column.to_numpy() for column in table.columns])
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGED as error:
         raise _damaged(shard.path, error) from error
