@@ -78,5 +78,6 @@ def check_told(told: str) -> None:
 
 def in_project(folder: Path) -> Path:
     """A folder to call commands in, with the presets."""
+    folder.mkdir(exist_ok=True)
     (folder / "configs").symlink_to(Path(__file__).resolve().parents[2] / "configs")
     return folder

@@ -17,7 +17,7 @@ SOLUTION_COLUMNS = ("row_id", "target", "usage")
 
 MAX_TEXT = 200  # characters of an id or a grapheme; Kaggle's longest has 12
 CONTROL = "\\x00-\\x1f\\x7f-\\x9f\u2028\u2029"
-PLAIN_TEXT = rf"[^=+@\-{CONTROL}][^{CONTROL}]{{0,{MAX_TEXT - 1}}}"
+PLAIN_TEXT = rf"-?[0-9]{{1,{MAX_TEXT}}}|[^=+@\-{CONTROL}][^{CONTROL}]{{0,{MAX_TEXT - 1}}}"
 
 
 def read_csv(

@@ -1,0 +1,54 @@
+"""Commands as processes that are ended at any moment, forked from a server that has imported everything.
+
+What a start of ./run.sh needs for its imports would make a try ten times as long; test_pipeline.py kills those.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from okkhor.commands.__main__ import main
+
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(
+    ["processes", *(f"okkhor.commands.{name}" for name in ("train", "predict", "ensemble", "prepare"))]
+)
+
+
+def run(folder: Path, arguments: Sequence[str], output: Path) -> None:
+    """What the process does: the command in this folder, as a group of its own, both outputs into a file."""
+    os.setsid()
+    os.chdir(folder)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with output.open("w", buffering=1) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        sys.stdout = sys.stderr = file
+        os._exit(main(arguments))
+
+
+def start(folder: Path, *arguments: str, output: Path | None = None) -> ForkServerProcess:
+    process = context.Process(target=run, args=(folder, arguments, output or folder / "output.txt"))
+    process.start()
+    return process
+
+
+def finish(process: ForkServerProcess, timeout: float = 300) -> int:
+    """Its exit status, below 0 for a signal."""
+    process.join(timeout)
+    assert process.exitcode is not None, "it hangs"
+    return process.exitcode
+
+
+def end(process: ForkServerProcess, number: signal.Signals) -> int:
+    """Send the signal to the whole group, as a terminal or the system does, and wait."""
+    assert process.pid is not None
+    for send in (os.kill, os.killpg):  # it may not be a group of its own yet, or have ended
+        with contextlib.suppress(ProcessLookupError):
+            send(process.pid, number)
+    return finish(process)
