@@ -6,6 +6,7 @@ What a start of ./run.sh needs for its imports would make a try ten times as lon
 import contextlib
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,9 +21,13 @@ context.set_forkserver_preload(
 )
 
 
-def run(folder: Path, arguments: Sequence[str], output: Path) -> None:
-    """What the process does: the command in this folder, as a group of its own, both outputs into a file."""
+def run(folder: Path, arguments: Sequence[str], output: Path, largest: int) -> None:
+    """What the process does: the command in this folder, as a group of its own, both outputs into a file.
+
+    largest: bytes of a file; what is beyond ends in an error of the system, as on a full disk. -1: no limit.
+    """
     os.setsid()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, -1))
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with output.open("w", buffering=1) as file:
@@ -32,8 +37,8 @@ def run(folder: Path, arguments: Sequence[str], output: Path) -> None:
         os._exit(main(arguments))
 
 
-def start(folder: Path, *arguments: str, output: Path | None = None) -> ForkServerProcess:
-    process = context.Process(target=run, args=(folder, arguments, output or folder / "output.txt"))
+def start(folder: Path, *arguments: str, output: str = "output.txt", largest: int = -1) -> ForkServerProcess:
+    process = context.Process(target=run, args=(folder, arguments, folder / output, largest))
     process.start()
     return process
 
