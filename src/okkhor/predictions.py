@@ -113,12 +113,13 @@ def read_predictions(path: Path) -> Predictions:
     """Read a table back. Raises InputError where the file is missing, damaged, or no predictions table."""
     try:
         table = pq.read_table(path, page_checksum_verification=True)
+        columns = Counter(table.column_names)
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Train that fold first, or predict with its run.") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise InputError(f"{path}: can't be read as parquet ({reason}). {REMEDY}") from error
-    twice = sorted(name for name, count in Counter(table.column_names).items() if count > 1)
+    twice = sorted(name for name, count in columns.items() if count > 1)
     if twice:
         raise InputError(f"{path}: the column {twice[0]} stands twice. {REMEDY}")
     needed = ["image_id", *(f"{head.name}_prob" for head in HEADS)]

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -29,12 +30,18 @@ def run(folder: Path, arguments: Sequence[str], output: Path, largest: int) -> N
     os.setsid()
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, -1))
     os.chdir(folder)
+    multiprocessing.set_start_method("fork", force=True)  # as ./run.sh has it; a forkserver's children have their own
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with output.open("w", buffering=1) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         sys.stdout = sys.stderr = file
-        os._exit(main(arguments))
+        try:
+            status = main(arguments)
+        except BaseException:  # as Python ends: a bug, with its traceback
+            traceback.print_exc()
+            status = 1
+        os._exit(status)
 
 
 def start(folder: Path, *arguments: str, output: str = "output.txt", largest: int = -1) -> ForkServerProcess:

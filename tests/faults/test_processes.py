@@ -120,7 +120,7 @@ def told(folder: Path, output: str = "output.txt") -> str:
     return (folder / output).read_text()
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [name for name in STAGES if name != "ensemble"])  # whose file is a few lines
 def test_a_full_disk_is_told_and_with_room_the_same_command_ends_well(
     name: str, undisturbed: dict[str, Undisturbed], tmp_path: Path
 ) -> None:
@@ -128,7 +128,7 @@ def test_a_full_disk_is_told_and_with_room_the_same_command_ends_well(
     sizes = sorted(len(content) for content in undisturbed[name].made.values())
     for number in range(times(1, 20)):
         folder = copy(undisturbed[name], tmp_path / str(number))
-        status = finish(start(folder, *stage.arguments, largest=random.randrange(2_000, sizes[-1])))
+        status = finish(start(folder, *stage.arguments, largest=random.randrange(5_000, sizes[-1])))
         if status == 0:  # the largest file was there already
             record(f"{name}: full disk", "had room")
             continue
@@ -237,9 +237,9 @@ def test_several_that_need_one_sample_one_cache_and_one_folds_file_make_it_once(
             assert finish(process) == 0, told(folder, f"{one}.txt")
         texts = [told(folder, f"{one}.txt") for one in range(len(commands))]
         assert sum("Waiting for process" in text for text in texts) >= 1, texts
-        for name in ("render", "cache and folds"):
-            made = undisturbed[name].made
-            assert {path: content for path, content in read_made(folder, STAGES[name]).items() if path in made} == made
+        assert read_made(folder, STAGES["render"]) == undisturbed["render"].made
+        caches = read_made(folder, STAGES["cache and folds"]).values()  # in a folder named after the time of rendering
+        assert sorted(caches) == sorted(undisturbed["cache and folds"].made.values())
         weights = f"{FOLD}/model.safetensors"
         assert (folder / weights).read_bytes() == undisturbed["train"].made[weights]
         record("render, two folds, render at once", "same bytes")

@@ -18,7 +18,10 @@ SCHEMA = pa.schema([("image_id", pa.string()), *((str(pixel), pa.uint8()) for pi
 
 def put_image(file: int, number: int, image: NDArray[np.uint8]) -> None:
     """Write an image at its place in a file of raw pixels; several processes may do so at once."""
-    os.pwrite(file, np.ascontiguousarray(image).data, number * NUM_PIXELS)
+    data, place = image.tobytes(), number * NUM_PIXELS
+    while data:  # a disk that is nearly full takes a part, and refuses the rest with an error
+        written = os.pwrite(file, data, place)
+        data, place = data[written:], place + written
 
 
 def write_shard(pixels: Path, split: str, numbers: range, path: Path) -> None:

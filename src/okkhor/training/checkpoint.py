@@ -39,7 +39,10 @@ def save_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
     states = {name: part.state_dict() for name, part in parts.items()}
     # an open file: given a path, torch tells of a full disk by a RuntimeError without its number
     with replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save({"progress": asdict(progress), **states}, file)
+        try:
+            torch.save({"progress": asdict(progress), **states}, file)
+        except RuntimeError as error:  # torch's own, on its way out from the system's
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def load_state(path: Path, parts: dict[str, Any]) -> Progress:
