@@ -108,7 +108,7 @@ def check_config(config: Config) -> Config:
     for problem in _find_value_problems(asdict(config)):
         raise ConfigError(problem)
     for key, (low, high) in RANGES.items():
-        value = reduce(getattr, key.split("."), config)
+        value: Any = reduce(getattr, key.split("."), config)
         if not low <= value <= high:
             raise ConfigError(f"{key}={value}: expected {low:,} to {high:,}.")
     for name, (low, high) in HAND_RANGES.items():

@@ -41,6 +41,8 @@ def run(folder: Path, arguments: Sequence[str], output: Path, largest: int) -> N
         except BaseException:  # as Python ends: a bug, with its traceback
             traceback.print_exc()
             status = 1
+        if largest < 0:
+            print("peak memory, KiB:", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         os._exit(status)
 
 

@@ -76,7 +76,7 @@ def damage(path: Path, mutation: Mutation, random: Random) -> Callable[[], objec
 
 @pytest.mark.parametrize("name", ["train", "test", "class_map", "sample_submission"])
 @given(mutation=DAMAGE, random=RANDOM)
-@property_settings(100, 6000)
+@property_settings(60, 1000)
 @pytest.mark.usefixtures("_known_rest")
 def test_a_damaged_table_is_read_as_it_stands_or_refused_by_name(
     project: Path, name: str, mutation: Mutation, random: Random
@@ -114,7 +114,7 @@ def check_as_it_stands(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["submission.csv", "input/small/solution.csv", "input/small/test.csv"])
 @given(mutation=DAMAGE, random=RANDOM)
-@property_settings(60, 4000)
+@property_settings(40, 800)
 @pytest.mark.usefixtures("_known_rest")
 def test_a_damaged_submission_has_its_true_score_or_none(
     project: Path, name: str, mutation: Mutation, random: Random

@@ -74,7 +74,7 @@ def check_plain(config: Config) -> None:
 @example("fold", "[" * 3000)
 @example("data.root", "\udcff")
 @example("data.root", "a\0b")
-@property_settings(200, 5000)
+@property_settings(60, 1500)
 def test_a_setting_is_taken_as_it_stands_or_refused_by_name(key: str, value: str) -> None:
     told = ""
     try:
@@ -107,7 +107,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 @given(value=VALUES)
-@property_settings(6, 300)
+@property_settings(2, 60)
 def test_what_is_not_refused_at_once_is_refused_in_a_line_before_anything_slow(
     project: Path, key: str, value: str
 ) -> None:
@@ -123,7 +123,7 @@ def test_what_is_not_refused_at_once_is_refused_in_a_line_before_anything_slow(
 
 
 @given(mutation=st.sampled_from(BYTE_DAMAGE), random=st.integers(0, 2**32).map(Random))
-@property_settings(80, 3000)
+@property_settings(20, 600)
 def test_a_damaged_config_yaml_is_read_as_it_stands_or_refused_by_name(
     tmp_path_factory: pytest.TempPathFactory, mutation: Mutation, random: Random
 ) -> None:

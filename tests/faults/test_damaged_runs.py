@@ -71,7 +71,7 @@ def test_damaged_predictions(folder: Path, mutation: Mutation, random: Random) -
 
 
 @given(mutation=DAMAGE, random=RANDOM)
-@property_settings(30, 2000)
+@property_settings(30, 3000)
 def test_damaged_weights(folder: Path, mutation: Mutation, random: Random) -> None:
     path, network = folder / "model.safetensors", torch.nn.Sequential(torch.nn.Linear(20, 20), torch.nn.BatchNorm1d(20))
     save_weights(network, path)
@@ -133,7 +133,7 @@ def test_damaged_folds(folder: Path, mutation: Mutation, random: Random) -> None
 
 
 @given(mutation=DAMAGE, random=RANDOM, name=st.sampled_from(["images.npy", "images.npy", "images.crc32"]))
-@property_settings(40, 2000)
+@property_settings(30, 1000)
 def test_a_damaged_cache_is_built_again(
     small_cache: Path, train_set: TrainSet, folder: Path, name: str, mutation: Mutation, random: Random
 ) -> None:
@@ -164,7 +164,7 @@ def test_a_damaged_sample_json_is_another_sample(folder: Path, mutation: Mutatio
 
 
 @given(mutation=DAMAGE, random=RANDOM)
-@property_settings(12, 600)
+@property_settings(8, 200)
 def test_a_damaged_shard(competition: Path, folder: Path, mutation: Mutation, random: Random) -> None:
     """Kaggle's files have no checksums: a changed pixel is then what the file holds. The ids are checked elsewhere."""
     path = folder / "train_image_data_0.parquet"

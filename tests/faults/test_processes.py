@@ -19,7 +19,7 @@ from processes import end, finish, start
 from tries import call, check_told, in_project, record, times
 
 from okkhor.commands import prepare as prepare_command
-from okkhor.data.competition import TrainSet
+from okkhor.data.competition import TrainSet, read_train_set
 from okkhor.rendering import sample as sample_module
 
 SAMPLE = ("config=smoke", "sample.images_per_grapheme=5", "sample.test_images=20")
@@ -93,7 +93,7 @@ def test_a_command_killed_at_any_moment_and_typed_again_ends_as_if_undisturbed(
     name: str, undisturbed: dict[str, Undisturbed], tmp_path: Path
 ) -> None:
     stage, random = STAGES[name], Random(name)
-    for number in range(times(2, 60)):
+    for number in range(times(1, 30)):
         folder = copy(undisturbed[name], tmp_path / "project")
         for _ in range(random.choice((1, 1, 2))):
             ending = random.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
@@ -185,10 +185,9 @@ def test_an_input_folder_that_vanishes_while_it_is_read_is_told(
     undisturbed: dict[str, Undisturbed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copy(undisturbed["cache and folds"], tmp_path / "project")
-    read = prepare_command.read_train_set
 
     def read_and_lose(root: Path) -> TrainSet:
-        found = read(root)
+        found = read_train_set(root)
         shutil.rmtree(root)
         return found
 

@@ -89,7 +89,7 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
     """CRC-32 of names and values: safetensors itself compares none."""
     value = 0
     for name in sorted(tensors):
-        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), zlib.crc32(name.encode(), value))
+        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(name.encode(), value))
     return f"{value:08x}"
 
 

@@ -182,8 +182,8 @@ def join_batches(
         for name, values in part.items():
             by_name.setdefault(name, []).append(values)
     joined = {name: torch.cat(values).numpy() for name, values in by_name.items()}
-    for name, values in joined.items():
-        wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    for name, probabilities in joined.items():
+        wrong = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
         if len(wrong):
             raise InputError(
                 f"The network answers {image_ids[wrong[0]]} with {name} that is no number. "
