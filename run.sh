@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # ./run.sh [command] key=value ...     a command of the pipeline; without one: train
 # ./run.sh test [pytest arguments]     the tests
+# ./run.sh test faults                 what tests/faults/ tries a few times, tried many times: about an hour
 # The first start installs the packages into .venv; OKKHOR_PYTHON=/path/to/python uses one that already has them.
 # Everything runs in the folder of this file, so relative paths start there; those of images to read, where you are.
 set -euo pipefail
@@ -80,6 +81,10 @@ fi
 export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-1073741824} MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-4294967296}
 
 if [[ ${1:-} == test ]]; then
+    if [[ ${2:-} == faults ]]; then
+        export OKKHOR_FAULTS=long
+        set -- test tests/faults "${@:3}"
+    fi
     exec "$python" -m pytest "${@:2}"
 fi
 OKKHOR_CALLER=$caller exec "$python" -m okkhor.commands "$@"

@@ -7,6 +7,7 @@ order of the rows. train.csv and test.csv list the images in another order than 
 import re
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -272,3 +273,12 @@ def refused(tmp_path: Path) -> Refused:
         return message
 
     return check
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the faults came to, where the long form has tried many."""
+    tries = sys.modules.get("tries")
+    if tries is not None and tries.LONG:
+        terminalreporter.section("faults")
+        for (kind, outcome), count in sorted(tries.outcomes.items()):
+            terminalreporter.line(f"{kind:60} {outcome:24} {count:6}")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from okkhor.config import HandConfig
+from okkhor.config_rendering import HandConfig
 from okkhor.data.cache import open_cache
 from okkhor.data.pixels import prepare_image
 from okkhor.rendering import fresh

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from okkhor.config import HandConfig
+from okkhor.config_rendering import HandConfig
 from okkhor.limits import HAND_RANGES
 from okkhor.rendering.drawing import draw_grapheme, find_glyph
 from okkhor.rendering.fonts import find_faces, shapes_well

@@ -168,3 +168,11 @@ def test_folds_are_put_together_with_each_image_once(out_of_fold: Predictions) -
 def test_an_image_predicted_by_two_folds_is_refused(out_of_fold: Predictions) -> None:
     with pytest.raises(InputError, match="Train_3 is predicted by two folds"):
         concatenate([out_of_fold, make_predictions(["Train_1", "Train_3"])])
+
+
+def test_a_column_whose_name_is_no_text_is_refused(tmp_path: Path, refused: Refused) -> None:
+    """A byte of a parquet file's schema changed, as coverage-guided fuzzing found it."""
+    path, table = tmp_path / "oof.parquet", make_predictions(["a"])
+    write_predictions(table, decode(table.probabilities), path)
+    path.write_bytes(path.read_bytes().replace(b"vowel_diacritic_pred", b"vowel_diacritic\x95pred"))
+    refused(["oof.parquet"], read_predictions, path)

@@ -13,11 +13,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from okkhor.config import HandConfig, SampleConfig
+from okkhor.config_rendering import HandConfig, SampleConfig
 from okkhor.errors import InputError
 from okkhor.rendering import sample_matches, write_sample
 from okkhor.rendering.graphemes import compose, decompose, order_by_coverage, read_graphemes
 from okkhor.rendering.plan import plan_sample
+from okkhor.rendering.shards import put_image
 from okkhor.rendering.writers import Writer
 from okkhor.schema import HEAD_NAMES, HEADS, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
 
@@ -47,7 +48,7 @@ def killed_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("input") / "sample"
     endless = replace(SMALL, root=str(root), images_per_grapheme=20_000)
     code = (
-        "from okkhor.config import HandConfig, SampleConfig\nfrom okkhor.rendering import write_sample\n"
+        "from okkhor.config_rendering import HandConfig, SampleConfig\nfrom okkhor.rendering import write_sample\n"
         f"write_sample({endless}, {HANDS})"
     )
     run = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
@@ -240,3 +241,17 @@ def test_text_and_labels_belong_together(text: str, labels: tuple[int, int, int]
 @pytest.mark.parametrize("text", ["", "a", "কক", "ি", "র্ত্র"])
 def test_grammar_knows_no_labels_for_what_is_no_grapheme(text: str) -> None:
     assert decompose(text) is None
+
+
+def test_an_image_is_written_whole_where_the_system_takes_a_part_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a disk does that is nearly full."""
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, place: write(file, data[:1000], place))
+    image = np.random.default_rng(0).integers(0, 256, (IMAGE_HEIGHT, IMAGE_WIDTH), dtype=np.uint8)
+    path = tmp_path / "pixels"
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    put_image(file, 1, image)
+    os.close(file)
+    assert path.read_bytes()[image.size :] == image.tobytes()

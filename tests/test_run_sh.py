@@ -287,6 +287,8 @@ def test_the_test_command_runs_pytest_with_the_arguments_after_it(project: Proje
     assert project.calls[-1].startswith("<-m><pytest> ")
     project.run("test", "-k", "two words")
     assert project.calls[-1].startswith("<-m><pytest><-k><two words> ")
+    project.run("test", "faults", "-x")
+    assert project.calls[-1].startswith("<-m><pytest><tests/faults><-x> ")
 
 
 def test_the_final_process_takes_the_place_of_the_shell_and_gives_the_exit_status(project: Project) -> None:

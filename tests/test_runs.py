@@ -8,7 +8,8 @@ import yaml
 from conftest import Refused
 
 from okkhor import runs
-from okkhor.config import Config, LossConfig, SampleConfig
+from okkhor.config import Config, LossConfig
+from okkhor.config_rendering import SampleConfig
 from okkhor.runs import finished_folds, fold_folder, is_finished, write_config
 from okkhor.settings import differing_settings, load_stored
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import Refused
 from numpy.typing import NDArray
 
-from okkhor.config import HandConfig
+from okkhor.config_rendering import HandConfig
 from okkhor.data.pixels import prepare_image
 from okkhor.data.scanning import INK_HEIGHT, INK_WIDTH, scan_photo
 from okkhor.rendering.drawing import draw_grapheme

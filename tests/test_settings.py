@@ -7,7 +7,8 @@ import pytest
 from conftest import Refused
 
 from okkhor import settings
-from okkhor.config import Config, DataConfig, FoldsConfig, HandConfig
+from okkhor.config import Config, DataConfig, FoldsConfig
+from okkhor.config_rendering import HandConfig
 from okkhor.errors import ConfigError
 from okkhor.limits import HAND_RANGES, RANGES, check_config
 from okkhor.settings import choose_preset, differing_settings, load_config, select_folds

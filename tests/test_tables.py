@@ -94,7 +94,7 @@ CSV_FAULTS = {
     "a row too long": (set_line(4, "Train_99,1,0,0,x,y"), ["line 4", "Expected 5 fields", "saw 6"]),
     "every row too long": (
         lambda text: text.replace(b"\n", b",y\n").replace(b"grapheme,y\n", b"grapheme\n"),
-        ["expected the columns image_id"],
+        ["line 2", "Expected 5 fields", "saw 6"],
     ),
     "an open quote": (set_line(4, 'Train_99,1,0,0,"x'), ["can't be read as csv"]),
     "a word for a label": (set_line(4, "Train_99,one,0,0,x"), ["line 4", "grapheme_root is 'one'", "whole number"]),

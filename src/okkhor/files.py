@@ -1,11 +1,14 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all, and are held by one process at a time."""
 
 import os
+import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 
 @contextmanager
@@ -23,6 +26,41 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def holding(lock: Path) -> Iterator[None]:
+    """Hold a lock file meanwhile; where another process does, say which and wait. A dead one holds nothing."""
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        print(f"Waiting for {holder(lock)}, which holds {lock}", file=sys.stderr)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def holder(lock: Path) -> str:
+    """Who holds a lock file, as the kernel knows it: `process 123`, or `another process`."""
+    inode = str(lock.stat().st_ino)
+    locks = Path("/proc/locks")
+    for line in locks.read_text().splitlines() if locks.exists() else ():
+        match line.split():
+            case [_, "FLOCK", _, "WRITE", process, place, *_] if place.rpartition(":")[2] == inode:
+                return f"process {process}"
+    return "another process"
+
+
+def checksum(path: Path) -> str:
+    """CRC-32 of a file's content, 8 hexadecimal digits."""
+    value = 0
+    with path.open("rb") as file:
+        while block := file.read(2**22):
+            value = zlib.crc32(block, value)
+    return f"{value:08x}"
 
 
 def sync(path: Path) -> None:

@@ -3,11 +3,14 @@
 import math
 import unicodedata
 from collections.abc import Iterator
-
-from omegaconf import OmegaConf
+from dataclasses import asdict
+from functools import reduce
+from typing import Any
 
 from okkhor.config import Config
 from okkhor.errors import ConfigError
+
+MAX_TEXT = 1000  # characters of a setting
 
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1),
@@ -112,9 +115,10 @@ HAND_RANGES: dict[str, tuple[float, float]] = {
 
 def check_config(config: Config) -> Config:
     """Raises ConfigError for a value out of its range, a bad combination, and a name that would leave its folder."""
-    tree = OmegaConf.structured(config)
+    for problem in _find_value_problems(asdict(config)):
+        raise ConfigError(problem)
     for key, (low, high) in RANGES.items():
-        value = OmegaConf.select(tree, key)
+        value: Any = reduce(getattr, key.split("."), config)
         if not low <= value <= high:
             raise ConfigError(f"{key}={value}: expected {low:,} to {high:,}.")
     for name, (low, high) in HAND_RANGES.items():
@@ -128,7 +132,11 @@ def check_config(config: Config) -> Config:
     for key, name in (*members, ("name", config.name), ("model.init_from", config.model.init_from)):
         if name and not is_name(name):
             raise ConfigError(f"{key}={name}: a name is made of letters, digits, '.', '_' and '-', 100 at most.")
-    for problem in (*_find_mixing_problems(config), *_find_loss_problems(config), *_find_training_problems(config)):
+    for problem in (
+        *_find_mixing_problems(config),
+        *_find_loss_problems(config),
+        *_find_training_problems(config),
+    ):
         raise ConfigError(problem)
     return config
 
@@ -137,6 +145,27 @@ def is_name(text: str) -> bool:
     """Whether it can be a folder's name; in any script, with the marks that Bengali vowel signs are to Unicode."""
     known = all(char in "._-" or unicodedata.category(char)[0] in "LMN" for char in text)
     return known and text[0] not in ".-" and len(text.encode()) <= 100
+
+
+def _find_value_problems(tree: Any, key: str = "") -> Iterator[str]:
+    """tree: the settings, or a part of them, as dicts. No gap in a list, no text that can't be written or be a path."""
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            yield from _find_value_problems(value, f"{key}.{name}" if key else name)
+    elif key == "fold":  # select_folds checks it
+        return
+    elif isinstance(tree, tuple | list):
+        for value in tree:
+            yield from _find_value_problems(None if isinstance(value, dict | tuple | list) else value, key)
+    elif tree is None:
+        yield f"{key}: a value is missing, or a list stands where one value is expected."
+    elif isinstance(tree, str) and not (len(tree) <= MAX_TEXT and is_plain(tree)):
+        yield f"{key}={tree[:40]}: expected at most {MAX_TEXT:,} characters, none of them a control character."
+
+
+def is_plain(text: str) -> bool:
+    """Whether it can be written into any file and shown on any terminal."""
+    return not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in text)
 
 
 def _find_mixing_problems(config: Config) -> Iterator[str]:

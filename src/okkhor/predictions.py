@@ -6,6 +6,7 @@ over whole graphemes, where there is one; `unseen`, whether training lacked the 
 `pandas.read_parquet` alone reads it.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ def write_predictions(predictions: Predictions, decoded: Labels, path: Path) -> 
     if predictions.unseen is not None:
         columns["unseen"] = pa.array(predictions.unseen)
     with replacing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+        pq.write_table(pa.table(columns), temporary, write_page_checksum=True)
 
 
 def _to_lists(values: NDArray[np.float32]) -> pa.Array:
@@ -111,11 +112,16 @@ def _to_lists(values: NDArray[np.float32]) -> pa.Array:
 def read_predictions(path: Path) -> Predictions:
     """Read a table back. Raises InputError where the file is missing, damaged, or no predictions table."""
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
+        columns = Counter(table.column_names)
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Train that fold first, or predict with its run.") from None
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: can't be read as parquet ({error}). {REMEDY}") from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise InputError(f"{path}: can't be read as parquet ({reason}). {REMEDY}") from error
+    twice = sorted(name for name, count in columns.items() if count > 1)
+    if twice:
+        raise InputError(f"{path}: the column {twice[0]} stands twice. {REMEDY}")
     needed = ["image_id", *(f"{head.name}_prob" for head in HEADS)]
     missing = [name for name in needed if name not in table.column_names]
     if missing:
@@ -145,7 +151,10 @@ def _read_flags(column: pa.ChunkedArray, path: Path) -> NDArray[np.bool_]:
 
 
 def _read_ids(column: pa.ChunkedArray, path: Path) -> NDArray[np.str_]:
-    image_ids = np.asarray(column.to_pylist(), dtype=np.str_)
+    try:
+        image_ids = np.asarray(column.to_pylist(), dtype=np.str_)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: image_id is not UTF-8. {REMEDY}") from error
     values, counts = np.unique(image_ids, return_counts=True)
     if (counts > 1).any():
         raise InputError(f"{path}: image {values[counts > 1][0]} stands twice. {REMEDY}")

@@ -73,12 +73,20 @@ def list_presets() -> list[str]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises ConfigError where it is none."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content = load_yaml(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: can't be read as YAML: {_one_line(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected `key: value` lines, found a {type(content).__name__}.")
     return content
+
+
+def load_yaml(text: str) -> Any:
+    """Safe YAML. Raises yaml.YAMLError for whatever is wrong with it."""
+    try:
+        return yaml.safe_load(text)
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:  # dates, tags, thousands of brackets
+        raise yaml.YAMLError(f"{type(error).__name__}: {error}") from error
 
 
 def split_argument(argument: str) -> tuple[str, str]:
@@ -95,7 +103,7 @@ def parse_value(key: str, raw: str) -> Any:
     try:
         if isinstance(OmegaConf.select(OmegaConf.structured(Config), key), str):
             return raw
-        return yaml.safe_load(raw)
+        return load_yaml(raw)
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{key}={raw}: can't be read: {_one_line(error)}") from error
 
@@ -143,7 +151,7 @@ def _nest(key: str, value: Any) -> dict[str, Any]:
 def _merge(config: DictConfig, change: dict[str, Any], where: str) -> DictConfig:
     try:
         merged = OmegaConf.merge(config, change)
-    except (OmegaConfBaseException, ValueError, TypeError) as error:
+    except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"{where}: {_explain(error)}") from error
     assert isinstance(merged, DictConfig)
     OmegaConf.set_readonly(merged, False)

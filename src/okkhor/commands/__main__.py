@@ -32,8 +32,13 @@ COMMANDS = {
     "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",
 }
 
-MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
-"""What a person can mend of what the system refuses: a full disk, or a folder that may not be written."""
+LONGEST = 1000  # characters of a message
+
+MENDABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
+)
+"""What a person can mend of what the system refuses: a full disk, a folder that may not be written or is gone."""
 
 HELP = """usage: ./run.sh [command] key=value ...
 
@@ -57,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         importlib.import_module(f"okkhor.commands.{command}").main(settings)
     except InputError as error:
-        print(f"{'Settings' if isinstance(error, ConfigError) else 'Input'}: {error}", file=sys.stderr)
+        tell("Settings" if isinstance(error, ConfigError) else "Input", str(error))
         return 2
     except BrokenPipeError:  # ./run.sh score | head: whoever read the output has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the flush at the end complain
@@ -65,17 +70,14 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in MENDABLE:
             raise
-        print(
-            f"Files: {error.filename or 'writing'}: {error.strerror}. Make room, or set another folder.",
-            file=sys.stderr,
-        )
+        tell("Files", f"{error.filename or 'writing'}: {error.strerror}. Make room, or set another folder.")
         return 2
     except (MemoryError, RuntimeError) as error:
-        if (
-            not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError"
-        ):  # torch's, not imported here
+        remedy = find_remedy(error)
+        if not remedy:
             raise
-        print(f"Memory: {str(error).splitlines()[0][:160]} Try a smaller train.batch_size.", file=sys.stderr)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        tell("Memory", f"{reason} {remedy}")
         return 2
     except KeyboardInterrupt:
         again = [argument for argument in arguments if argument.partition("=")[0] != "overwrite"]
@@ -83,6 +85,22 @@ def main(arguments: Sequence[str]) -> int:
             print(f"\nInterrupted. To go on: {shlex.join(['./run.sh', *again])}", file=sys.stderr)
         return 130
     return 0
+
+
+def find_remedy(error: Exception) -> str:
+    """What to do against too little memory, or the loss of a worker process; "" where it is something else."""
+    name, text = type(error).__name__, str(error)  # names of classes that are not imported here: torch's, Python's
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
+        return "Try a smaller train.batch_size."
+    if name == "BrokenProcessPool" or "DataLoader worker" in text or "/torch_" in text:  # a file of /dev/shm
+        return "Is memory or /dev/shm full? Type the same again to go on; data.num_workers=0 needs no workers."
+    return ""
+
+
+def tell(kind: str, text: str) -> None:
+    """Print what a person can mend; what a damaged file holds may be endless, or orders to the terminal."""
+    plain = "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+    print(f"{kind}: {plain[:LONGEST]}{'...' if len(plain) > LONGEST else ''}", file=sys.stderr)
 
 
 def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:

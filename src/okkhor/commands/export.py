@@ -10,10 +10,10 @@ from torch import nn
 
 from okkhor.commands.extras import check_extra
 from okkhor.commands.members import name_member, open_member
-from okkhor.commands.predict import load_network
+from okkhor.commands.inference import load_network
 from okkhor.config import Config
 from okkhor.data.competition import read_test_set
-from okkhor.data.loading import stream_images
+from okkhor.data.streaming import stream_images
 from okkhor.errors import ConfigError, InputError
 from okkhor.files import replacing
 from okkhor.models.exchange import IMAGES, write_onnx
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     images = read_some_images(config)
     precision = Precision(torch.device("cpu"), torch.float32)
     for fold in member.folds:
-        network = load_network(config, member, fold, precision)
+        network = load_network(member.weights(fold), config.model, config.data.size, precision)
         path = member.weights(fold).with_suffix(".onnx")
         with replacing(path) as temporary:
             write_onnx(network, config.data.size, temporary)

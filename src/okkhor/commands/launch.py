@@ -4,12 +4,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from signal import SIG_IGN, getsignal
+from signal import SIG_IGN, Signals, getsignal
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from okkhor.errors import InputError
 from okkhor.training.interrupt import SIGNALS
 
 TIME_TO_SAVE = 60  # seconds that processes have after Ctrl-C
@@ -18,7 +19,7 @@ TIME_TO_SAVE = 60  # seconds that processes have after Ctrl-C
 def launch(command: str, arguments: Sequence[str], processes: int) -> None:
     """Run `command` with these arguments in so many processes on this machine, each with its share of the cores.
 
-    Raises SystemExit with the status of the process that failed first.
+    Raises SystemExit with the status of the process that failed first, InputError where it was killed.
     """
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes tell it themselves
     cores = len(os.sched_getaffinity(0))
@@ -39,6 +40,11 @@ def launch(command: str, arguments: Sequence[str], processes: int) -> None:
         elastic_launch(settings, sys.executable)("-m", "okkhor.commands", command, *arguments)
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
-        raise SystemExit(failure.exitcode if failure.exitcode > 0 else 1) from None
+        if failure.exitcode < 0:  # which has told nothing itself
+            raise InputError(
+                f"A process of the {processes} was ended by {Signals(-failure.exitcode).name}, by the system if memory "
+                "ran out. Type the same again to go on from the last saved state."
+            ) from None
+        raise SystemExit(failure.exitcode) from None
     except SignalException:
         raise KeyboardInterrupt from None

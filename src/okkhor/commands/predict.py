@@ -87,12 +87,12 @@ def predict_folds(config: Config, member: Member, test: TestSet) -> None:
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
     networks = [load_network(member.weights(fold), config.model, config.data.size, precision) for fold in folds]
     tables = predict_images(networks, test, config.data, config.train.batch_size, precision, member.num_views)
-    for fold, table in zip(folds, tables, strict=True):
-        write_predictions(table, decode(table.probabilities), member.test(fold, root))
     mean = combine(tables, names=[f"fold {fold}" for fold in folds])
     submission = make_submission(test.table, mean.image_ids, apply_rule(rule, mean))
     number = f"-fold{folds[0]}" if len(folds) == 1 else ""
     path = SUBMISSIONS / f"{member.run}{number}{member.suffix}{test_suffix(member.run, folds[0], root)}.csv"
     write_submission(submission, test.table, path)
+    for fold, table in zip(folds, tables, strict=True):  # last: where they are, the submission is
+        write_predictions(table, decode(table.probabilities), member.test(fold, root))
     print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test.table)

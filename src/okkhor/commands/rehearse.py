@@ -77,7 +77,7 @@ def rehearse(package: Path, plan: KernelPlan, root: Path, test: TestSet, config:
         size = num_images * copies
         measured.append((size, run_kernel(package, folder / "repeated", config, folder / f"{copies} copies", size)))
         shutil.rmtree(folder / "repeated")
-    failures = judge_resources(*measured, plan, config)
+    failures = judge_resources(measured[0], measured[1], plan, config)
     submission = folder / "plain/working/submission.csv"
     same = submission.read_bytes() == predict_by_pipeline(plan, root.resolve(), folder / "project")
     print(f"Submission: {'byte for byte' if same else 'NOT'} that of the pipeline's own predict.")

@@ -19,6 +19,7 @@ from okkhor.commands.pseudo_labels import check_pseudo
 from okkhor.config import Config
 from okkhor.data.augmentation import parse_policy
 from okkhor.errors import ConfigError, InputError
+from okkhor.files import holder
 from okkhor.models.network import create_network
 from okkhor.runs import RUNS, fold_folder, is_begun, is_finished, write_config
 from okkhor.schema import HEADS
@@ -27,7 +28,7 @@ from okkhor.training.distributed import Group, join_group, was_launched
 from okkhor.training.events import check_tensorboard
 from okkhor.training.precision import choose_device, choose_precision
 
-FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes")
+FREE_SETTINGS: tuple[str, ...] = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes")
 FREE_SETTINGS += ("decode", "ensemble", "kaggle", "rehearse", "bench", "demo")
 """Those, and where and how fast to compute, may differ between a run's start and its continuation."""
 SPEED_SETTINGS = (
@@ -71,7 +72,7 @@ def train_folds(config: Config, folds: Sequence[int]) -> None:
         if config.overwrite and group.is_main:  # all at once: the same command without overwrite goes on from here
             for fold in folds:
                 with hold(fold_folder(config.run, fold)):
-                    clear(fold_folder(config.run, fold))
+                    clear(fold_folder(config.run, fold), "*")
         group.agree(0)  # the others wait until all is cleared
         for fold in folds:
             run_fold(config, prepared, fold, group)
@@ -86,6 +87,7 @@ def run_fold(config: Config, prepared: Prepared, fold: int, group: Group) -> Non
             print(f"{folder} is finished and kept; overwrite=true trains it again.")
         else:
             if group.is_main:
+                clear(folder, "*" if not is_begun(folder) else ".*.tmp")  # what a killed process left
                 write_config(config, folder)
             precision = choose_precision(config.train.precision, choose_device(config.train.device))
             train_fold(config, prepared, fold, precision, group)
@@ -138,11 +140,10 @@ def check_same_settings(folder: Path, config: Config) -> None:
         )
 
 
-def clear(folder: Path) -> None:
+def clear(folder: Path, pattern: str) -> None:
     """Remove a fold's files; its lock stays, since this process holds it."""
-    for name in ("metrics.json", "state.pt"):  # first: what a killed removal leaves then counts for nothing
-        (folder / name).unlink(missing_ok=True)
-    for path in folder.iterdir():
+    first = ("metrics.json", "state.pt")  # what a killed removal leaves then counts for nothing
+    for path in sorted(folder.glob(pattern), key=lambda path: path.name not in first):
         if path.is_file() and path.name != ".lock":
             path.unlink()
 
@@ -151,8 +152,9 @@ def clear(folder: Path) -> None:
 def hold(folder: Path) -> Iterator[None]:
     """Hold a fold's folder meanwhile. Raises InputError where another process does."""
     folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / ".lock"
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(lock, timeout=0):
             yield
     except Timeout:
-        raise InputError(f"{folder} is being trained by another process. Wait for it, or set run=<name>.") from None
+        raise InputError(f"{folder} is being trained by {holder(lock)}. Wait for it, or set run=<name>.") from None

@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -18,7 +17,7 @@ from okkhor.config import DataConfig
 from okkhor.data.competition import TrainSet
 from okkhor.data.pixels import prepare_images
 from okkhor.data.shards import read_images
-from okkhor.files import allocate_images, sync
+from okkhor.files import allocate_images, checksum, holding, sync
 
 CACHE_FORMAT = 2  # raise it when prepare_image changes
 
@@ -40,14 +39,15 @@ def build_cache(train: TrainSet, data: DataConfig) -> Path:
     folder = Path(data.cache_dir) / f"{Path(data.root).resolve().name}-{key}"
     shape = (len(train.table), data.size, data.size)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    with holding(folder.with_name(f"{folder.name}.lock")):
         images = folder / "images.npy"
-        if not _is_whole(images, shape):
+        if not _is_whole(images):
             temporary = folder.with_name(f".{folder.name}.building")
             for leftover in (temporary, folder):
                 shutil.rmtree(leftover, ignore_errors=True)
             temporary.mkdir()
             _write_images(temporary / "images.npy", train, data, shape)
+            _checksum_file(temporary / "images.npy").write_text(checksum(temporary / "images.npy"))
             temporary.rename(folder)
             sync(folder.parent)
     return images
@@ -60,13 +60,14 @@ def open_cache(path: Path) -> NDArray[np.uint8]:
     return images
 
 
-def _is_whole(path: Path, shape: tuple[int, int, int]) -> bool:
-    if not path.exists():
-        return False
-    try:
-        return open_cache(path).shape == shape
-    except (OSError, ValueError, EOFError):  # truncated or overwritten by something else
-        return False
+def _is_whole(path: Path) -> bool:
+    """Whether all bytes are as they were written: a damaged image would be trained on."""
+    expected = _checksum_file(path)
+    return path.is_file() and expected.is_file() and expected.read_bytes() == checksum(path).encode()
+
+
+def _checksum_file(path: Path) -> Path:
+    return path.with_suffix(".crc32")
 
 
 def _write_images(path: Path, train: TrainSet, data: DataConfig, shape: tuple[int, int, int]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
@@ -22,7 +21,7 @@ from okkhor.data.holdout import (
 )
 from okkhor.data.tables import check_unique, read_csv, read_header
 from okkhor.errors import InputError
-from okkhor.files import replacing
+from okkhor.files import holding, replacing
 from okkhor.schema import HEADS
 
 FOLDS = Path("folds")
@@ -85,7 +84,7 @@ def load_folds(table: pd.DataFrame, root: Path, config: FoldsConfig) -> Folds:
     if config.scheme == UNSEEN:
         made["unseen_in"] = hold_out_graphemes(table, made["fold"], config)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with holding(path.with_name(f".{path.name}.lock")):
         if not path.exists():
             with replacing(path) as temporary:
                 pd.DataFrame(made).to_csv(temporary, index=False)

@@ -24,6 +24,7 @@ PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
 EXPECTED_COLUMNS = ["image_id", *PIXEL_COLUMNS]
 COLUMNS_PER_BLOCK = 512  # decoded at a time: pyarrow's own memory is for columns, however few their rows
 IMAGES_PER_BLOCK = 2048  # 66 MB of pixels
+DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError)  # what pyarrow raises for a damaged file
 
 
 @dataclass(frozen=True)
@@ -63,20 +64,26 @@ def open_shard(path: Path) -> Shard:
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty (0 bytes). Copy or download it again.")
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             _check_schema(path, file.schema_arrow)
             column = file.read(columns=["image_id"])["image_id"]
-    except (pa.ArrowException, OSError) as error:
+            image_ids = np.asarray(column.to_pylist(), dtype=np.str_)
+    except DAMAGED as error:
         raise _damaged(path, error) from error
     if len(column) == 0:
         raise InputError(f"{path}: 0 rows, expected at least one image.")
     if column.null_count:
         raise InputError(f"{path}: image_id is missing in {column.null_count} rows.")
-    return Shard(path, np.asarray(column.to_pylist(), dtype=np.str_))
+    return Shard(path, image_ids)
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Where the file has checksums, as the rendered sample's have, they are compared; Kaggle's have none."""
+    return pq.ParquetFile(path, page_checksum_verification=True)
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    reason = str(error).strip().splitlines()[0][:160]
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
     return InputError(f"{path}: damaged or truncated parquet ({reason}). Copy or download it again.")
 
 
@@ -147,7 +154,7 @@ def read_images(shard: Shard, scratch: Path) -> Iterator[tuple[NDArray[np.str_],
 def _read_columns(shard: Shard) -> Iterator[NDArray[np.uint8]]:
     """Yield blocks of (columns, images) uint8: the pixels in their order."""
     try:
-        with pq.ParquetFile(shard.path) as file:
+        with open_parquet(shard.path) as file:
             for first in range(0, NUM_PIXELS, COLUMNS_PER_BLOCK):
                 table = file.read(PIXEL_COLUMNS[first : first + COLUMNS_PER_BLOCK])
                 for name, column in zip(table.column_names, table.columns, strict=True):
@@ -155,5 +162,5 @@ def _read_columns(shard: Shard) -> Iterator[NDArray[np.uint8]]:
                         image_id = shard.image_ids[column.is_null().to_numpy().argmax()]
                         raise InputError(f"{shard.path}: image {image_id} has no value in pixel column '{name}'.")
                 yield np.stack([column.to_numpy() for column in table.columns])
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGED as error:
         raise _damaged(shard.path, error) from error

@@ -1,6 +1,5 @@
 """The competition's csv files: read, and checked against what Kaggle gives."""
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,10 @@ TEST_COLUMNS = ("row_id", "image_id", "component")
 SUBMISSION_COLUMNS = ("row_id", "target")
 SOLUTION_COLUMNS = ("row_id", "target", "usage")
 
+MAX_TEXT = 200  # characters of an id or a grapheme; Kaggle's longest has 12
+CONTROL = "\\x00-\\x1f\\x7f-\\x9f\u2028\u2029"
+PLAIN_TEXT = rf"-?[0-9]{{1,{MAX_TEXT}}}|[^=+@\-{CONTROL}][^{CONTROL}]{{0,{MAX_TEXT - 1}}}"
+
 
 def read_csv(
     path: Path, columns: Sequence[str], integers: Sequence[str] = (), *, further: bool = False
@@ -26,27 +29,31 @@ def read_csv(
     Raises InputError that names the file, the line (the header is line 1), what was found and what is expected.
     """
     header = read_header(path)
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
-        raise InputError(f"{path}: can't be read as csv: {str(error).strip()}. Take the original file.") from error
-    if not isinstance(table.index, pd.RangeIndex):  # rows longer than the header, of which pandas makes an index
-        header.append("")
     _check_columns(header, columns, further, path)
+    table = _read_cells(path)[1:].set_axis(header, axis=1).reset_index(drop=True)
     for name in columns:
         empty = np.flatnonzero(table[name] == "")
         if len(empty):
             raise InputError(f"{path}, line {empty[0] + 2}: {name} is empty. Every row needs a value.")
+        if name not in integers:
+            _check_texts(table[name], path)
     for name in integers:
         table[name] = _to_integers(table[name], path)
     return table
 
 
 def read_header(path: Path) -> list[str]:
-    """The columns' names as they stand in the file: pandas calls a second `grapheme` grapheme.1."""
+    """The columns' names as they stand in the file."""
     _check_text(path)
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
-    return next(csv.reader([first]), [])
+    return _read_cells(path, num_lines=1).iloc[0].tolist()
+
+
+def _read_cells(path: Path, num_lines: int | None = None) -> pd.DataFrame:
+    """Every cell as it stands, str; the header is the first row, since pandas would rename a name that stands twice."""
+    try:
+        return pd.read_csv(path, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, nrows=num_lines)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: can't be read as csv: {str(error).strip()}. Take the original file.") from error
 
 
 def _check_columns(header: Sequence[str], columns: Sequence[str], further: bool, path: Path) -> None:
@@ -88,11 +95,23 @@ def _check_text(path: Path) -> None:
         raise InputError(f"{path}, line {line}: not UTF-8. {remedy}") from error
 
 
+def _check_texts(column: pd.Series, path: Path) -> None:
+    wrong = np.flatnonzero(~column.str.fullmatch(PLAIN_TEXT).to_numpy(dtype=bool))
+    if len(wrong):
+        raise InputError(
+            f"{path}, line {wrong[0] + 2}: {column.name} is '{column.iloc[wrong[0]][:40]}', expected at most "
+            f"{MAX_TEXT} characters, none of them a control character, and no = + - @ before them, "
+            "which a spreadsheet would take for a formula."
+        )
+
+
 def _to_integers(column: pd.Series, path: Path) -> pd.Series:
     wrong = np.flatnonzero(~column.str.fullmatch(r"[0-9]{1,9}").to_numpy(dtype=bool))
     if len(wrong):
         found = column.iloc[wrong[0]]
-        raise InputError(f"{path}, line {wrong[0] + 2}: {column.name} is '{found}', expected a whole number from 0.")
+        raise InputError(
+            f"{path}, line {wrong[0] + 2}: {column.name} is '{found[:40]}', expected a whole number from 0."
+        )
     return column.astype(np.int64)
 
 

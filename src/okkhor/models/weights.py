@@ -1,12 +1,13 @@
 """Weights in .safetensors files: a table of named tensors, which can't run code as a pickle can."""
 
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from okkhor.errors import InputError
@@ -14,6 +15,7 @@ from okkhor.files import replacing
 
 BACKBONE, HEADS, GRAPHEME_LABELS = "backbone.", "heads.", "grapheme_labels"  # what the names of a network begin with
 GRAPHEME_HEAD = "heads.grapheme."
+CHECKSUM = "crc32"  # its name in the file's metadata; other people's files have none
 NUM_EXAMPLES = 3  # names that a message lists of each kind of difference
 
 
@@ -21,7 +23,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
     """Write all parameters and buffers of a network, whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with replacing(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors))
+        temporary.write_bytes(safetensors.torch.save(tensors, {CHECKSUM: _checksum(tensors)}))
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -72,10 +74,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file of weights.")
     try:
-        return safetensors.torch.load_file(path)
-    except (OSError, SafetensorError) as error:
+        with safe_open(path, "pt") as file:
+            expected = (file.metadata() or {}).get(CHECKSUM)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+        if expected not in (None, _checksum(tensors)):
+            raise SafetensorError("its checksum differs")
+        return tensors
+    except (OSError, SafetensorError, UnicodeDecodeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{path}: not a whole .safetensors file ({reason}). Copy or train it again.") from error
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 of names and values: safetensors itself compares none."""
+    value = 0
+    for name in sorted(tensors):
+        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(name.encode(), value))
+    return f"{value:08x}"
 
 
 def compare(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:

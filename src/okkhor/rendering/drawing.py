@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from okkhor.config import HandConfig
+from okkhor.config_rendering import HandConfig
 from okkhor.rendering.fonts import Face, draw_mask, find_boxes
 from okkhor.rendering.glyphs import Glyph, trace_glyph
 from okkhor.rendering.handwriting import write_glyph

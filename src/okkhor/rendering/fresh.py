@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from okkhor.config import HandConfig
+from okkhor.config_rendering import HandConfig
 from okkhor.files import allocate_images
 from okkhor.rendering.drawing import IMAGES_PER_TASK, draw_grapheme, start_workers
 from okkhor.rendering.fonts import Face, shapes_well

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from okkhor.config import HandConfig, SampleConfig
+from okkhor.config_rendering import HandConfig, SampleConfig
 from okkhor.errors import InputError
 from okkhor.rendering.fonts import Face, find_faces, shapes_well
 from okkhor.rendering.graphemes import Grapheme, order_by_coverage, read_graphemes, unseen_candidates

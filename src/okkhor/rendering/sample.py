@@ -6,11 +6,9 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from filelock import FileLock
-
-from okkhor.config import HandConfig, SampleConfig
+from okkhor.config_rendering import HandConfig, SampleConfig
 from okkhor.errors import InputError
-from okkhor.files import sync
+from okkhor.files import holding, sync
 from okkhor.rendering.drawing import draw_plan, start_workers
 from okkhor.rendering.plan import plan_sample
 from okkhor.rendering.tables import write_tables
@@ -29,14 +27,16 @@ def settings_text(sample: SampleConfig, hand: HandConfig) -> str:
 def sample_matches(sample: SampleConfig, hand: HandConfig) -> bool:
     """Whether the folder sample.root was rendered with these very settings."""
     path = Path(sample.root) / SETTINGS_FILE
-    return path.is_file() and path.read_text(encoding="utf-8") == settings_text(sample, hand)
+    return path.is_file() and path.read_bytes() == settings_text(sample, hand).encode()
 
 
 def write_sample(sample: SampleConfig, hand: HandConfig) -> None:
     """Render the sample into the folder sample.root, which appears whole or not at all; one that matches is kept."""
+    if sample_matches(sample, hand):  # first: its folder may be one that can't be written to
+        return
     root = Path(sample.root)
     root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.parent / f".{root.name}.lock"):
+    with holding(root.parent / f".{root.name}.lock"):
         if sample_matches(sample, hand):
             return
         if root.exists() and any(root.iterdir()):

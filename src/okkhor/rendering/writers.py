@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from okkhor.config import HandConfig
+from okkhor.config_rendering import HandConfig
 from okkhor.rendering.fonts import Face
 
 NUM_WAVES = 3  # sine waves of a warp, each way

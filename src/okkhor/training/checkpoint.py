@@ -1,5 +1,6 @@
 """state.pt: everything that a resume needs. No random state: each step's randomness comes from its number."""
 
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,21 @@ def save_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
     states = {name: part.state_dict() for name, part in parts.items()}
     # an open file: given a path, torch tells of a full disk by a RuntimeError without its number
     with replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save({"progress": asdict(progress), **states}, file)
+        try:
+            torch.save({"progress": asdict(progress), **states}, file)
+        except RuntimeError as error:  # torch's own, on its way out from the system's
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def load_state(path: Path, parts: dict[str, Any]) -> Progress:
     """Fill the parts in place. Raises InputError for a damaged or unfitting file."""
     try:
+        with zipfile.ZipFile(
+            path
+        ) as archive:  # which is what torch.save writes, with checksums that torch.load ignores
+            damaged = archive.testzip()
+        if damaged:
+            raise zipfile.BadZipFile(f"{damaged} differs from its checksum")
         state = torch.load(path, map_location="cpu", weights_only=True)
         for name, part in parts.items():
             if state[name]:  # a scaler that does nothing has no state

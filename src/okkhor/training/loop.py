@@ -191,6 +191,13 @@ def join_batches(
         for name, values in part.items():
             by_name.setdefault(name, []).append(values)
     joined = {name: torch.cat(values).numpy() for name, values in by_name.items()}
+    for name, probabilities in joined.items():
+        wrong = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+        if len(wrong):
+            raise InputError(
+                f"The network answers {image_ids[wrong[0]]} with {name} that is no number. "
+                "Try train.precision=float32, or train again with a lower optimizer.learning_rate."
+            )
     has_graphemes = all(name in joined for name in MARGINALS.values())
     marginals = {head: joined[name] for head, name in MARGINALS.items()} if has_graphemes else None
     return Predictions(image_ids, {name: joined[name] for name in HEAD_NAMES}, labels, marginals, unseen)

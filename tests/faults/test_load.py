@@ -1,0 +1,139 @@
+"""Far more than the competition has, in bounded memory: the long form alone (./run.sh test faults)."""
+
+import json
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from processes import context, finish, start
+from tries import LONG, in_project, record
+
+from okkhor.config import Config, FoldsConfig, ModelConfig
+from okkhor.data.folds import load_folds
+from okkhor.data.tables import read_train_table
+from okkhor.models.network import create_network
+from okkhor.predictions import Predictions, write_predictions
+from okkhor.schema import HEAD_NAMES, HEADS, SUBMISSION_ORDER
+from okkhor.scoring.decoding import decode
+from okkhor.scoring.trained_graphemes import count_graphemes, write_graphemes
+from okkhor.training.loop import infer
+from okkhor.training.precision import Precision
+
+pytestmark = pytest.mark.skipif(not LONG, reason="minutes: ./run.sh test faults")
+
+ROWS = 1_000_000  # of an out-of-fold table; train.csv has 200,840
+GRAPHEMES = pd.read_csv(Path(__file__).resolve().parents[2] / "src/okkhor/rendering/graphemes_1295.csv")
+
+
+def make_table(image_ids: list[str], labels: dict[str, np.ndarray] | None, seed: int) -> Predictions:
+    """Probabilities that are right about half of the time."""
+    random = np.random.default_rng(seed)
+    probabilities = {}
+    for head in HEADS:
+        values = random.random((len(image_ids), head.num_classes), np.float32)
+        if labels is not None:
+            values[np.arange(len(values)), labels[head.name]] += random.random(len(values), np.float32) * 2
+        probabilities[head.name] = values / values.sum(axis=1, keepdims=True)
+    return Predictions(np.array(image_ids), probabilities, labels)
+
+
+def write_run(project: Path, name: str, seed: int) -> None:
+    """A finished fold with a large table, and predictions of three test images."""
+    folder = project / "runs" / name / "fold0"
+    folder.mkdir(parents=True)
+    chosen = np.random.default_rng(0).integers(0, len(GRAPHEMES), ROWS)
+    labels = {head: GRAPHEMES[head].to_numpy()[chosen] for head in HEAD_NAMES}
+    table = make_table([f"Train_{number}" for number in range(ROWS)], labels, seed)
+    write_predictions(table, decode(table.probabilities), folder / "oof.parquet")
+    test = make_table(["Test_0", "Test_1", "Test_2"], None, seed)
+    write_predictions(test, decode(test.probabilities), folder / "test.parquet")
+    write_graphemes(count_graphemes(labels), folder / "graphemes.csv")
+    config = json.loads(json.dumps(asdict(Config(run=name))))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "metrics.json").write_text("{}")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = in_project(tmp_path_factory.mktemp("project"))
+    for seed, name in enumerate(("one", "two")):
+        write_run(folder, name, seed)
+    root = folder / Config().data.root
+    root.mkdir(parents=True)
+    rows = [(f"Test_{number}_{head}", f"Test_{number}", head) for number in range(3) for head in SUBMISSION_ORDER]
+    pd.DataFrame(rows, columns=["row_id", "image_id", "component"]).to_csv(root / "test.csv", index=False)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "most"), [(("score", "run=one"), 8), (("ensemble", "runs=[one,two]", "name=e"), 12)]
+)
+def test_a_million_rows_are_scored_and_ensembled(project: Path, arguments: tuple[str, ...], most: int) -> None:
+    """most: GB of memory; one table has .74 GB of probabilities."""
+    started = time.monotonic()
+    assert finish(start(project, *arguments), timeout=3000) == 0, (project / "output.txt").read_text()
+    seconds = time.monotonic() - started
+    peak = int((project / "output.txt").read_text().splitlines()[-1].split()[-1]) * 1024 / 1e9
+    record(f"{arguments[0]} of {ROWS:,} rows", f"{seconds:.0f} s, {peak:.1f} GB")
+    assert peak < most
+
+
+def fold_millions(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    table = GRAPHEMES.iloc[random.integers(0, len(GRAPHEMES), 2 * ROWS)].reset_index(drop=True)
+    table.insert(0, "image_id", [f"Train_{number}" for number in range(2 * ROWS)])
+    table.to_csv(folder / "train.csv", index=False)
+    classes = {head.name: [""] * head.num_classes for head in HEADS}
+    started = time.monotonic()
+    read = read_train_table(folder, classes)
+    folds = load_folds(read, folder, FoldsConfig())
+    assert len(folds.numbers) == 2 * ROWS
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    (folder / "measured.txt").write_text(f"{time.monotonic() - started:.0f} s, {peak:.1f} GB")
+
+
+def test_a_train_csv_of_two_million_rows_is_folded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    process = context.Process(target=in_folder, args=(tmp_path, fold_millions))
+    process.start()
+    assert finish(process, timeout=3000) == 0
+    record(f"folds of {2 * ROWS:,} rows", (tmp_path / "measured.txt").read_text())
+
+
+def in_folder(folder: Path, function: Callable[[Path], None]) -> None:
+    os.chdir(folder)
+    function(folder)
+
+
+def resident() -> tuple[float, int]:
+    """MB of memory, and the number of open files."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6, len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_hundred_thousand_predictions_leave_memory_and_files_as_they_were() -> None:
+    network = create_network(ModelConfig(backbone="test_resnet"), image_size=32)
+    images = torch.zeros(64, 1, 32, 32, dtype=torch.uint8)
+
+    def batches(number: int) -> Iterator[torch.Tensor]:
+        for _ in range(number // 64):
+            yield images
+
+    precision = Precision(torch.device("cpu"), torch.float32)
+    for _ in infer(network, batches(10_000), precision):
+        pass
+    before, files = resident()
+    for _ in infer(network, batches(100_000), precision):
+        pass
+    after, files_after = resident()
+    record("100,000 predictions", f"{after - before:+.1f} MB, {files_after - files:+} files")
+    assert after - before < 20
+    assert files_after == files
