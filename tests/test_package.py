@@ -213,7 +213,7 @@ def test_a_rehearsal_fails_where_memory_would_not_do_for_the_hidden_test(
         (["package", "run=one@tta4"], "tta9"),
         (["package", "run=one@tta3"], "runs/one/fold0/oof-tta3.parquet: not there"),
         (["rehearse"], "rehearse needs run=<run or ensemble>"),
-        (["rehearse", "run=one"], "First: ./run.sh package run=one"),
+        (["rehearse", "run=other"], "First: ./run.sh package run=other"),
         (["rehearse", "run=both", "data.root=nowhere"], "no such folder"),
         (["rehearse", "run=both", "rehearse.num_images=3"], "set rehearse.num_images as high"),
         (["ensemble", "runs=[one]", "name=other"], "a run is called so"),
