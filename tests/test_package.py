@@ -6,21 +6,26 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import NUM_TRAIN, TRIPLES, make_predictions
+from numpy.typing import NDArray
 from test_pipeline import PROJECT, Project
 
+from okkhor.commands import rehearse
 from okkhor.commands.kernel_plan import KernelPlan, read_plan, write_plan
 from okkhor.config import Config, DataConfig, DecodeConfig, ModelConfig
+from okkhor.data import competition as data
+from okkhor.kaggle.confinement import Measurement
 from okkhor.models.network import create_network
 from okkhor.models.weights import save_weights
 from okkhor.predictions import Predictions, write_predictions
 from okkhor.runs import write_config
-from okkhor.schema import HEADS
+from okkhor.schema import HEADS, SUBMISSION_ORDER
 from okkhor.scoring.choosing import Candidates, OutOfFold
 from okkhor.scoring.combination import Combination
 from okkhor.scoring.decoding import apply_rule, decode
@@ -116,14 +121,15 @@ def test_a_package_has_what_is_uploaded_and_nothing_half_written(project: Projec
 
 
 def test_a_rehearsal_compares_with_the_pipeline_and_forecasts(project: Project) -> None:
-    before = (project.folder / "submissions/both.csv").stat().st_mtime_ns
-    output = project.call("rehearse", "run=both", "rehearse.num_images=16").stdout
+    project.call("package", "run=one")
+    before = (project.folder / "submissions/one.csv").stat().st_mtime_ns
+    output = project.call("rehearse", "run=one", "rehearse.num_images=5000").stdout
     assert "Submission: byte for byte that of the pipeline's own predict." in output
-    assert "of 48 labels, 0 are not those of the plain files" in output
+    assert "of 15,024 labels, 0 are not those of the plain files" in output
     assert re.search(r"^ +211,042 +[\d.]+ +[\d.]+ GB, extrapolated$", output, re.MULTILINE)
     assert "Memory: pass" in output
-    assert "dist/both would pass." in output
-    assert (project.folder / "submissions/both.csv").stat().st_mtime_ns == before
+    assert "dist/one would pass." in output
+    assert (project.folder / "submissions/one.csv").stat().st_mtime_ns == before
     assert not list((project.folder / "dist").glob(".rehearsal*"))
 
 
@@ -134,15 +140,69 @@ def test_too_little_memory_fails_the_rehearsal(project: Project) -> None:
     assert len(error.splitlines()) <= 2
 
 
-def test_a_retrained_run_is_no_longer_what_was_packaged(project: Project, competition: Path) -> None:
-    make_run(project, "later", competition, num_folds=1)
-    project.call("package", "run=later", "decode.rule=argmax")
-    network = create_network(ModelConfig(backbone="resnet10t"), 32)
-    for parameter in network.parameters():
-        parameter.data.mul_(-1)
-    save_weights(network, project.folder / "runs/later/fold0/model.safetensors")
-    done = project.call("rehearse", "run=later", "rehearse.num_images=8", status=2)
-    assert "its submission is not the pipeline's" in done.stderr
+GB = 10**9
+Kernel = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def rehearse_with(
+    project: Project, monkeypatch: pytest.MonkeyPatch, kernel: Kernel, growth: int = 1000, own: bytes = b""
+) -> str:
+    """Rehearse without the seconds that it takes: kernel(test.csv) gives a submission's rows, image by image.
+
+    growth: bytes for each image. own: the pipeline's submission; default: that of the kernel.
+    """
+
+    def run(_package: Path, root: Path, _config: object, folder: Path, num_images: int) -> Measurement:
+        (folder / "working").mkdir(parents=True)
+        kernel(pd.read_csv(root / "test.csv")).to_csv(folder / "working/submission.csv", index=False)
+        return Measurement(10 + 1e-3 * num_images, 10, GB + growth * num_images, 0, False)
+
+    def predict(_plan: object, root: Path, _folder: Path) -> bytes:
+        return own or kernel(pd.read_csv(root / "test.csv")).to_csv(index=False).encode()
+
+    def write(test: data.TestSet, copies: int, _shards: int, folder: Path) -> NDArray[np.str_]:
+        image_ids = np.concatenate([shard.image_ids for shard in test.shards])
+        names = [f"Test_{number}" for number in range(copies * len(image_ids))]
+        folder.mkdir()
+        rows = pd.DataFrame([(f"{name}_{head}", name, head) for name in names for head in SUBMISSION_ORDER])
+        rows.set_axis(["row_id", "image_id", "component"], axis=1).to_csv(folder / "test.csv", index=False)
+        return image_ids
+
+    for name, replacement in (("run_kernel", run), ("predict_by_pipeline", predict), ("write_repeated", write)):
+        monkeypatch.setattr(rehearse, name, replacement)
+    done = project.call("rehearse", "run=both", "rehearse.num_images=4000", status=2)
+    return done.stdout + done.stderr
+
+
+def read_rightly(test: pd.DataFrame) -> pd.DataFrame:
+    """The number of the image's copy of four, in the order of the test file."""
+    return pd.DataFrame({"row_id": test["row_id"], "target": test["image_id"].str[5:].astype(int) % 4})
+
+
+def test_a_rehearsal_fails_where_the_submission_is_not_the_pipelines(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "its submission is not the pipeline's" in rehearse_with(project, monkeypatch, read_rightly, own=b"row_id")
+
+
+def test_a_rehearsal_fails_where_rows_come_in_another_order_with_more_images(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sort(test: pd.DataFrame) -> pd.DataFrame:
+        if len(test) == 12:
+            return read_rightly(test)
+        return read_rightly(test.sort_values("image_id")).assign(row_id=test["row_id"])
+
+    output = rehearse_with(project, monkeypatch, sort)
+    assert "it reads the same images otherwise in the repeated files" in output
+    assert "byte for byte" in output
+
+
+def test_a_rehearsal_fails_where_memory_would_not_do_for_the_hidden_test(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = rehearse_with(project, monkeypatch, read_rightly, growth=100_000)  # 21.1 GB and 1 GB
+    assert "would fail on Kaggle: Memory: fail, 6.1 GB too much of 16 GB." in output
 
 
 @pytest.mark.parametrize(
@@ -153,7 +213,7 @@ def test_a_retrained_run_is_no_longer_what_was_packaged(project: Project, compet
         (["package", "run=one@tta4"], "tta9"),
         (["package", "run=one@tta3"], "runs/one/fold0/oof-tta3.parquet: not there"),
         (["rehearse"], "rehearse needs run=<run or ensemble>"),
-        (["rehearse", "run=one"], "First: ./run.sh package run=one"),
+        (["rehearse", "run=other"], "First: ./run.sh package run=other"),
         (["rehearse", "run=both", "data.root=nowhere"], "no such folder"),
         (["rehearse", "run=both", "rehearse.num_images=3"], "set rehearse.num_images as high"),
         (["ensemble", "runs=[one]", "name=other"], "a run is called so"),

@@ -60,7 +60,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "optimizer.cycles": (1, 1000),
     "optimizer.clip_norm": (0, 1e6),
     "rehearse.memory_gb": (0.1, 10_000),
-    "rehearse.num_images": (2, 10_000_000),
+    "rehearse.num_images": (1, 10_000_000),
     "launch.processes": (1, 1024),
     "train.epochs": (1, 100_000),
     "train.batch_size": (2, 65_536),

@@ -17,7 +17,6 @@ def main(arguments: Sequence[str]) -> None:
     if root.exists():
         raise InputError(f"{root} is there already: ./run.sh prepare checks it. To download again, move it away.")
     partial = root.with_name(f".{root.name}.download")
-    partial.mkdir(parents=True, exist_ok=True)
     files = fetch(root.name, partial)
     try:
         num_train, num_test = count_images(files)

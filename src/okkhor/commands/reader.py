@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from okkhor.commands.members import Member, open_member
 from okkhor.commands.inference import load_network
+from okkhor.commands.members import Member, open_member
 from okkhor.config import DataConfig
 from okkhor.data.photos import Photo, describe_photo, read_photo
 from okkhor.data.pixels import prepare_image
@@ -99,8 +99,10 @@ def open_reader(name: str, fold: object = None, arguments: Sequence[str] = ()) -
     member = open_member(name, fold)
     config = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml", arguments)
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
-    networks = tuple(load_network(member.weights(fold), config.model, config.data.size, precision) for fold in member.folds)
-    return Reader(member, networks, config.data, precision)
+    networks = tuple(
+        load_network(member.weights(fold), config.model, config.data.size, precision) for fold in member.folds
+    )
+    return Reader(member, tuple(networks), config.data, precision)
 
 
 def load_scan(photo: Photo) -> NDArray[np.uint8]:

@@ -28,7 +28,6 @@ from okkhor.scoring.submission import SUBMISSIONS
 from okkhor.settings import load_arguments, split_argument
 from okkhor.training.precision import choose_device
 
-FEW_IMAGES = 2500  # in one file: from IMAGES_PER_BLOCK (2,048) on, more images in a file take no more memory
 NUM_SHARDS = 4  # of the largest run, as the competition has
 OTHERS_SHARE = 0.001  # of the labels, those that other batches may round to another class
 
@@ -67,25 +66,25 @@ def rehearse(package: Path, plan: KernelPlan, root: Path, test: TestSet, config:
     Raises InputError where the kernel would fail there, after all is said.
     """
     num_images = test.table["image_id"].nunique()
-    few = -(-min(FEW_IMAGES, config.num_images // 2) // num_images)
-    many = max(-(-config.num_images // num_images), few + 1)
     print(f"  {'images':>9} {'seconds':>9} {'of CPU':>9} {'peak memory':>12}")
     run_kernel(package, root.resolve(), config, folder / "plain", num_images)
-    measured = []
-    for copies, num_shards in ((few, 1), (many, NUM_SHARDS)):
-        image_ids = write_repeated(test, copies, num_shards, folder / "repeated")
-        size = num_images * copies
-        measured.append((size, run_kernel(package, folder / "repeated", config, folder / f"{copies} copies", size)))
-        shutil.rmtree(folder / "repeated")
+    copies = -(-config.num_images // (NUM_SHARDS * num_images))  # in a file; files alike take the same memory to read
+    measured: list[tuple[int, Measurement]] = []
+    for num_shards in (1, NUM_SHARDS):
+        repeated = folder / f"repeated{num_shards}"
+        image_ids = write_repeated(test, copies * num_shards, num_shards, repeated)
+        size = num_images * copies * num_shards
+        measured.append((size, run_kernel(package, repeated, config, folder / f"kaggle{num_shards}", size)))
+        shutil.rmtree(repeated)
     failures = judge_resources(measured[0], measured[1], plan, config)
     submission = folder / "plain/working/submission.csv"
     same = submission.read_bytes() == predict_by_pipeline(plan, root.resolve(), folder / "project")
     print(f"Submission: {'byte for byte' if same else 'NOT'} that of the pipeline's own predict.")
     if not same:
         failures.append("its submission is not the pipeline's: was the run trained again since? Then package it again")
-    repeated = pd.read_csv(folder / f"{many} copies/working/submission.csv")["target"]
-    expected = repeat_targets(pd.read_csv(submission), test, image_ids, many)
-    num_others = int(np.count_nonzero(repeated != expected))
+    found = pd.read_csv(folder / f"kaggle{NUM_SHARDS}/working/submission.csv")["target"]
+    expected = repeat_targets(pd.read_csv(submission), test, image_ids, copies * NUM_SHARDS)
+    num_others = int(np.count_nonzero(found != expected))
     print(f"Repeated files: of {len(expected):,} labels, {num_others:,} are not those of the plain files.")
     if num_others > OTHERS_SHARE * len(expected):
         failures.append("it reads the same images otherwise in the repeated files")

@@ -88,7 +88,9 @@ def show_attention(source: Source, beside: Source) -> tuple[list[Look], str]:
     shown = take(own, np.array([rows[image_id] for image_id in chosen]))
     decided = decode(shown.probabilities)
     precision = choose_precision("float32", choose_device("auto"))
-    network = load_network(source.member.weights(source.member.folds[0]), source.config.model, source.config.data.size, precision)
+    network = load_network(
+        source.member.weights(source.member.folds[0]), source.config.model, source.config.data.size, precision
+    )
     pixels = np.stack([source.images[image_id] for image_id in chosen])
     maps = map_attention(network, torch.from_numpy(pixels)[:, None].to(precision.device), decided)
     if maps is None:

@@ -28,8 +28,8 @@ from okkhor.training.distributed import Group, join_group, was_launched
 from okkhor.training.events import check_tensorboard
 from okkhor.training.precision import choose_device, choose_precision
 
-FREE_SETTINGS: tuple[str, ...] = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes")
-FREE_SETTINGS += ("decode", "ensemble", "kaggle", "rehearse", "bench", "demo")
+USAGE_SETTINGS = ("decode", "ensemble", "kaggle", "rehearse", "demo", "bench")  # of what is trained already
+FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes", *USAGE_SETTINGS)
 """Those, and where and how fast to compute, may differ between a run's start and its continuation."""
 SPEED_SETTINGS = (
     "data.cache_dir",
