@@ -42,7 +42,7 @@ def predict_offline(plan_file: Path, root: Path, submission_file: Path) -> None:
 def predict_member(member: KernelMember, weights: Path, test: TestSet) -> Predictions:
     """The mean of its folds, by the same steps as ./run.sh predict."""
     precision = choose_precision(member.precision, choose_device("auto"))
-    print(f"{member.name}: {len(member.weights)} networks in {str(precision.dtype)[6:]} on {precision.device}.")
+    print(f"{member.name}: {', '.join(member.weights)} in {str(precision.dtype)[6:]} on {precision.device}.")
     networks = [load_network(weights / name, member.model, member.data.size, precision) for name in member.weights]
     data = replace(member.data, cache_dir=tempfile.gettempdir())  # decoded shards: 1.6 GB, too much for working/
     tables = predict_images(networks, test, data, member.batch_size, precision, member.num_views)

@@ -62,7 +62,7 @@ def read_plan(path: Path) -> KernelPlan:
 
 
 def _to_plain(value: object) -> object:
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.ndarray):
         return value.tolist()  # float64 and int64 go through JSON and come back bit for bit
     raise TypeError(f"a plan has no {type(value).__name__}")
 
