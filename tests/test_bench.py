@@ -98,7 +98,9 @@ def test_memory_over_the_epochs_and_the_start_are_measured(project: Project) -> 
 
 @pytest.mark.slow
 def test_growth_with_rows_and_processes_is_measured_and_drawn(project: Project) -> None:
-    out = project.run("bench", "config=smoke", "bench.parts=[scaling]", "bench.multiples=[1]").stdout
+    out = project.run(
+        "bench", "config=smoke", "bench.parts=[scaling]", "bench.multiples=[1]", "train.num_threads=1"
+    ).stdout
     figures = read_figures(project)
     assert all(figures[f"./run.sh train, {team}"].value > 0 for team in TEAMS)
     assert figures["parquet to submission, 400 rows"].value > 0
