@@ -2,6 +2,7 @@
 
 import multiprocessing
 import re
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +12,8 @@ from statistics import median
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import torch
+
+from okkhor.rendering.drawing import end_with_parent
 
 T = TypeVar("T")
 
@@ -97,6 +100,7 @@ def run_apart(function: Callable[..., T], *arguments: object) -> Apart[T]:
 
 
 def _call(function: Callable[..., T], arguments: tuple[object, ...], num_threads: int) -> Apart[T]:
+    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(num_threads)
     started = timer()
     result = function(*arguments)
