@@ -8,7 +8,7 @@ from test_pipeline import Project
 
 from okkhor.commands import bench_timing
 from okkhor.commands.bench_input import repeat_shards
-from okkhor.commands.bench_scaling import TEAMS, make_test
+from okkhor.commands.bench_scaling import RUN, TEAMS, make_test
 from okkhor.commands.bench_timing import Figure, Target, compare, read_memory, run_apart
 from okkhor.data.competition import TrainSet
 from okkhor.schema import HEADS
@@ -93,18 +93,21 @@ def test_memory_over_the_epochs_and_the_start_are_measured(project: Project) -> 
     figures = read_figures(project)
     assert {figure.part for figure in figures.values()} == {"memory", "start"}
     assert figures["6 epochs, 0 workers: growth after the second"].is_met
-    assert not (project.folder / "runs/bench").exists(), "the run that was started is left"
+    assert not (project.folder / "runs" / RUN).exists(), "the run that was started is left"
 
 
 @pytest.mark.slow
 def test_growth_with_rows_and_processes_is_measured_and_drawn(project: Project) -> None:
-    out = project.run("bench", "config=smoke", "bench.parts=[scaling]", "bench.multiples=[1]").stdout
+    out = project.run(
+        "bench", "config=smoke", "bench.parts=[scaling]", "bench.multiples=[1]", "train.num_threads=1"
+    ).stdout
     figures = read_figures(project)
     assert all(figures[f"./run.sh train, {team}"].value > 0 for team in TEAMS)
     assert figures["parquet to submission, 400 rows"].value > 0
     assert "2 of 2 targets met" in out
     assert (project.folder / "runs/bench-scaling.png").read_bytes().startswith(b"\x89PNG")
     assert not list((project.folder / "runs").glob(".bench-*"))
+    assert not list((project.folder / "submissions").glob("*.csv"))
 
 
 def test_a_part_that_is_not_there_is_refused(project: Project) -> None:

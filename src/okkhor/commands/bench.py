@@ -23,7 +23,7 @@ Part = Callable[[Config, Prepared], Iterator[Figure]]
 
 
 def main(arguments: Sequence[str]) -> None:
-    settings = ["config=bench", *arguments]
+    settings = ["config=bench", *arguments, "data.rendered_fraction=0"]  # rendering has a part of its own
     config = load_config(settings)
     parts: dict[str, Part] = {
         "cache": bench_cache,

@@ -28,12 +28,12 @@ from okkhor.reporting.scaling import draw_scaling
 from okkhor.runs import RUNS, fold_folder, read_log
 from okkhor.schema import SUBMISSION_ORDER
 from okkhor.scoring.decoding import decode
-from okkhor.scoring.submission import make_submission, write_submission
+from okkhor.scoring.submission import SUBMISSIONS, make_submission, write_submission
 from okkhor.training.precision import choose_device, choose_precision
 
 EPOCHS = 6
 SMALL = 32  # pixels: what grows with the rows of test is not the network's time
-RUN = "bench"  # name of the runs that whole commands leave; removed again
+RUN = "bench-temporary"  # the run of whole commands; removed again
 
 
 def bench_memory(config: Config, prepared: Prepared) -> Iterator[Figure]:
@@ -92,6 +92,7 @@ def start_training(arguments: Sequence[str], *changes: str) -> Iterator[subproce
         finally:
             process.terminate()
     shutil.rmtree(RUNS / RUN)
+    (SUBMISSIONS / f"{RUN}-fold0.csv").unlink(missing_ok=True)
 
 
 def bench_scaling(config: Config, prepared: Prepared, arguments: Sequence[str]) -> Iterator[Figure]:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import re
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +12,8 @@ from statistics import median
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import torch
+
+from okkhor.rendering.drawing import end_with_parent
 
 T = TypeVar("T")
 
@@ -93,10 +96,12 @@ class Apart(NamedTuple, Generic[T]):
 def run_apart(function: Callable[..., T], *arguments: object) -> Apart[T]:
     """Call it in a fresh process, so that its memory is its own."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_call, function, arguments).result()
+        return pool.submit(_call, function, arguments, torch.get_num_threads()).result()
 
 
-def _call(function: Callable[..., T], arguments: tuple[object, ...]) -> Apart[T]:
+def _call(function: Callable[..., T], arguments: tuple[object, ...], num_threads: int) -> Apart[T]:
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    torch.set_num_threads(num_threads)
     started = timer()
     result = function(*arguments)
     return Apart(result, timer() - started, read_memory("status", "VmHWM"))
