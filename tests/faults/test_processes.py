@@ -19,6 +19,7 @@ from processes import end, finish, start
 from tries import call, check_told, in_project, record, times
 
 from okkhor.commands import prepare as prepare_command
+from okkhor.data import loading
 from okkhor.data.competition import TrainSet, read_train_set
 from okkhor.rendering import sample as sample_module
 
@@ -243,3 +244,16 @@ def test_several_that_need_one_sample_one_cache_and_one_folds_file_make_it_once(
         assert (folder / weights).read_bytes() == undisturbed["train"].made[weights]
         record("render, two folds, render at once", "same bytes")
         shutil.rmtree(folder)
+
+
+def test_a_worker_that_sends_nothing_is_told_after_a_while(
+    undisturbed: dict[str, Undisturbed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where /dev/shm is full: its batches get lost on the way, and training would wait for ever."""
+    folder = copy(undisturbed["train"], tmp_path / "project")
+    monkeypatch.setattr(loading, "LONGEST_WAIT", 2)
+    monkeypatch.setattr(loading.CachedImages, "read", lambda *_: time.sleep(60))
+    status, _, error = call(folder, *STAGES["train"].arguments, "data.num_workers=1")
+    assert status == 2
+    assert "DataLoader timed out" in error
+    assert "/dev/shm" in error

@@ -16,6 +16,8 @@ from okkhor.data.augmentation import Augmentation
 from okkhor.data.cache import open_cache
 from okkhor.errors import InputError
 
+LONGEST_WAIT = 300  # seconds for a batch of a worker: with a full /dev/shm it never comes
+
 Batch = tuple[torch.Tensor, torch.Tensor]
 """images (B, 1, H, W) uint8, ink bright on 0; labels (B, K) int64, in the order of HEADS, then the grapheme's."""
 
@@ -148,6 +150,7 @@ def make_training_loader(
         batch_sampler=order,  # type: ignore[arg-type]  # DataLoader hands a PlannedBatch to CachedImages unread
         collate_fn=_as_it_is,
         num_workers=num_workers,
+        timeout=LONGEST_WAIT if num_workers else 0,
         worker_init_fn=_leave_signals_to_training,
         pin_memory=pin,
         persistent_workers=num_workers > 0,
@@ -161,6 +164,7 @@ def make_validation_loader(images: CachedImages, batch_size: int, num_workers: i
         batch_size,
         collate_fn=_as_it_is,
         num_workers=num_workers,
+        timeout=LONGEST_WAIT if num_workers else 0,
         worker_init_fn=_leave_signals_to_training,
         pin_memory=pin,
     )
