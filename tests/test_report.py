@@ -196,15 +196,11 @@ def test_without_its_data_folder_a_run_has_a_page_without_pictures(trained: Proj
 
 
 def test_another_data_folder_is_refused(trained: Project) -> None:
-    other = trained.folder / "input/other"
-    shutil.copytree(trained.folder / "input/smoke", other)
-    for name in ("train_image_data_0.parquet", "train.csv"):
-        (other / name).unlink()
-    trained.call(
-        "prepare", "config=smoke", "sample.root=input/other2", "data.root=input/other2", "sample.num_graphemes=20"
-    )
-    error = trained.call("report", "run=smoke", "data.root=input/other2", status=2).stderr
-    assert "lacks" in error
+    folder = "input/other"
+    few = "sample.num_graphemes=40", "sample.images_per_grapheme=5", "sample.test_images=2", "sample.unseen_graphemes=0"
+    trained.call("prepare", "config=smoke", f"sample.root={folder}", f"data.root={folder}", *few)
+    error = trained.call("report", "run=smoke", f"data.root={folder}", status=2).stderr
+    assert "input/other/train.csv lacks" in error
     assert "data.root=" in error
 
 
