@@ -45,14 +45,15 @@ class Candidates:
         self.priors: list[list[Priors]] = []  # for each fold and parameter
         parts: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in HEAD_NAMES}
         for fold in folds:
-            sources = make_sources(rule, PARAMETERS[rule], fold.predictions, fold.graphemes)
-            priors = [measure_priors(source, fold.graphemes, prior) for source in sources]
-            self.priors.append(priors)
+            self.priors.append([])
+            found: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in HEAD_NAMES}
+            for source in make_sources(rule, PARAMETERS[rule], fold.predictions, fold.graphemes):
+                priors = measure_priors(source, fold.graphemes, prior)
+                self.priors[-1].append(priors)
+                for name in HEAD_NAMES:
+                    found[name].append(decide(source[name], priors[name], self.exponents))
             for name in HEAD_NAMES:
-                found = [
-                    decide(source[name], p[name], self.exponents) for source, p in zip(sources, priors, strict=True)
-                ]
-                parts[name].append(np.stack(found))
+                parts[name].append(np.stack(found[name]))
         self.decided = {name: np.concatenate(parts[name], axis=2) for name in HEAD_NAMES}
         whole = concatenate([fold.predictions for fold in folds])
         assert whole.labels is not None, "out-of-fold predictions have labels"

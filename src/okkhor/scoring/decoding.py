@@ -6,7 +6,7 @@ class is frequent, the less its probability says (logit adjustment, Menon et al.
 on the prior allows for networks that are not calibrated, and for training that has adjusted already.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -91,8 +91,8 @@ def measure_priors(source: Probabilities, graphemes: TrainedGraphemes, prior: Pr
 
 def make_sources(
     rule: RuleName, parameters: tuple[float, ...], predictions: Predictions, graphemes: TrainedGraphemes
-) -> list[Probabilities]:
-    """For each value of the rule's parameter, the probabilities that it decides by."""
+) -> Iterator[Probabilities]:
+    """For each value of the rule's parameter, the probabilities that it decides by; one table at a time."""
     heads = predictions.probabilities
     if rule == "grapheme":
         if predictions.marginals is None:
@@ -101,11 +101,12 @@ def make_sources(
                 "Train all networks with model.graphemes=linear; stacking leaves it out."
             )
         others: Probabilities = predictions.marginals
-        return [_mix(heads, others, share) for share in parameters]
-    if rule == "joint":
+        yield from (_mix(heads, others, share) for share in parameters)
+    elif rule == "joint":
         others = sum_over_graphemes(heads, graphemes)
-        return [_normalise(_mix(heads, others, 1 - weight)) for weight in parameters]
-    return [heads for _ in parameters]
+        yield from (_normalise(_mix(heads, others, 1 - weight)) for weight in parameters)
+    else:
+        yield from (heads for _ in parameters)
 
 
 def sum_over_graphemes(probabilities: Probabilities, graphemes: TrainedGraphemes) -> Probabilities:
