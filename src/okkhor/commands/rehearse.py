@@ -141,9 +141,7 @@ def judge_resources(
         print(verdict.text)
     if device == "CPU":
         fits = "fits" if seconds / 3600 <= HOURS["GPU"] else "does not fit"
-        print(
-            f"Time on a GPU: not measured, there is none here; at this CPU's speed it {fits} into {HOURS['GPU']:g} h."
-        )
+        print(f"Time on a GPU: there is none here; at this CPU's speed it {fits} into {HOURS['GPU']:g} h.")
     return [verdict.text.rstrip(".") for verdict in verdicts if not verdict.passed]
 
 
@@ -167,5 +165,6 @@ def predict_by_pipeline(plan: KernelPlan, root: Path, folder: Path) -> bytes:
         command = [sys.executable, "-m", "okkhor.commands", *arguments, f"data.root={root}"]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         if done.returncode:
-            raise InputError(f"./run.sh {' '.join(arguments)} failed: {done.stderr.strip().splitlines()[-1]}")
+            reason = (done.stderr.strip() or "no message").splitlines()[-1]
+            raise InputError(f"./run.sh {' '.join(arguments)} data.root={root} failed: {reason}")
     return max((folder / SUBMISSIONS).glob("*.csv"), key=lambda path: path.stat().st_mtime_ns).read_bytes()

@@ -1,9 +1,8 @@
 """A command in a process of its own as Kaggle would run it: without network, with so much memory and no more.
 
 Memory is measured as the sum over the command and its children of the most that each has had in RAM (VmHWM), twenty
-times a second; whatever goes beyond the limit is stopped at once. Kaggle counts the same, less the files that are
-mapped, so what passes here passes there. The kernel's own limit on data (RLIMIT_DATA) refuses what is asked for in one
-piece.
+times a second; whatever goes beyond the limit is stopped at once. That counts the files that are mapped, libraries
+among them, which Kaggle's limit leaves out. RLIMIT_DATA refuses what is asked for in one piece.
 """
 
 import os
@@ -75,13 +74,12 @@ def cpu_of_children() -> float:
 def descend(pid: int) -> Iterator[int]:
     """The process and all that come from it."""
     yield pid
-    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = thread.read_text().split()
-        except OSError:  # it has ended meanwhile
-            continue
-        for child in children:
-            yield from descend(int(child))
+    try:
+        lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:  # it, or one of its threads, has ended meanwhile
+        return
+    for child in " ".join(lists).split():
+        yield from descend(int(child))
 
 
 def measure_peak(pid: int) -> int:
