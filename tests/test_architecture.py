@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS = {
     **dict.fromkeys(("schema", "errors", "files"), 0),
-    **dict.fromkeys(("config", "config_rendering", "limits", "settings", "predictions", "runs"), 1),
+    **dict.fromkeys(("config", "config_rendering", "extras", "limits", "settings", "predictions", "runs"), 1),
     **dict.fromkeys(("data", "rendering", "models", "training", "scoring", "reporting", "kaggle"), 2),
     "commands": 3,
     "__init__": 4,  # okkhor.read

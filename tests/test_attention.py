@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Refused, random_images
+from conftest import random_images
 from torch import nn
 
 from okkhor.config import ModelConfig
-from okkhor.models import attention
-from okkhor.models.attention import MIN_PLACES, check_torchcam, find_layer, map_attention
+from okkhor.models.attention import MIN_PLACES, find_layer, map_attention
 from okkhor.models.network import create_network
 from okkhor.schema import HEAD_NAMES, HEADS
 
@@ -76,8 +75,3 @@ def test_mapping_leaves_neither_gradients_nor_hooks_behind() -> None:
     assert all(parameter.grad is None for parameter in network.parameters())
     assert not any(module._forward_hooks or module._backward_hooks for module in network.modules())
     assert set(map_attention(network, random_images(2, SIZE), LABELS) or ()) == set(HEAD_NAMES)
-
-
-def test_a_missing_package_is_told_with_what_to_type(monkeypatch: pytest.MonkeyPatch, refused: Refused) -> None:
-    monkeypatch.setattr(attention, "find_spec", lambda _name: None)
-    refused(["torchcam", "pip install", "'.[report]'"], check_torchcam)

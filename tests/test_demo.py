@@ -106,7 +106,7 @@ def test_a_taken_port_is_told(port: int, refused: Refused) -> None:
 def test_without_the_extra_it_says_what_to_type(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("okkhor.commands.extras.find_spec", lambda name: None if name == "uvicorn" else name)
+    monkeypatch.setattr("okkhor.extras.find_spec", lambda name: None if name == "uvicorn" else name)
     assert main(["demo", "run=sample"]) == 2
     assert "pip install -c requirements.lock -e '.[demo]'" in capsys.readouterr().err
 

@@ -5,6 +5,7 @@ import shutil
 import sys
 import types
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Callabl
         for name in ("DataCorruptionError", "UnauthenticatedError"):
             setattr(errors, name, type(name, (Exception,), {}))
         hub = types.ModuleType("kagglehub")
-        hub.__dict__.update(competition_download=download, exceptions=errors)
+        hub.__dict__.update(competition_download=download, exceptions=errors, __spec__=ModuleSpec("kagglehub", None))
         monkeypatch.setitem(sys.modules, "kagglehub", hub)
         monkeypatch.setitem(sys.modules, "kagglehub.exceptions", errors)
         for name in ("KAGGLEHUB_CACHE", "DISABLE_KAGGLE_CACHE", "DISABLE_COLAB_CACHE"):

@@ -1,15 +1,9 @@
 """TensorBoard's event files, read back by TensorBoard's own reader."""
 
-import importlib.machinery
-from importlib import util
 from pathlib import Path
 
 import pytest
-from conftest import Refused
 from test_training import Killed, make_trainer, run
-
-from okkhor.training import events
-from okkhor.training.events import check_tensorboard
 
 pytest.importorskip("tensorboard")
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -63,13 +57,3 @@ def test_a_run_that_was_begun_without_gets_its_epochs_from_the_log(tmp_path: Pat
     points = read_points(tmp_path)
     assert list(points["epoch/score"]) == [4, 8, 12]
     assert list(points["epoch/score"].values()) == pytest.approx([line["score"] for line in progress.history])
-
-
-def test_a_missing_package_is_told_with_what_to_type(monkeypatch: pytest.MonkeyPatch, refused: Refused) -> None:
-    check_tensorboard()
-
-    def find_spec(name: str) -> importlib.machinery.ModuleSpec | None:
-        return None if name == "tensorboard" else util.find_spec(name)
-
-    monkeypatch.setattr(events, "find_spec", find_spec)
-    refused(["train.tensorboard=true", "pip install", "'.[tensorboard]'"], check_tensorboard)

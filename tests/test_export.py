@@ -89,7 +89,7 @@ def test_what_is_wrong_is_told(untrained_run: str, tmp_path: Path, refused: Refu
 def test_without_the_extra_it_says_what_to_type(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("okkhor.commands.extras.find_spec", lambda name: None if name == "onnxscript" else name)
+    monkeypatch.setattr("okkhor.extras.find_spec", lambda name: None if name == "onnxscript" else name)
     assert main(["export", "run=sample"]) == 2
     error = capsys.readouterr().err
     assert "onnxscript" in error

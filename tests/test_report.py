@@ -206,10 +206,10 @@ def test_another_data_folder_is_refused(trained: Project) -> None:
 def test_where_torchcam_is_missing_the_page_says_what_to_type(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse() -> None:
+    def refuse(*_packages: str, **_purpose: str) -> None:
         raise InputError("torchcam is missing: '.[report]'")
 
-    monkeypatch.setattr(report_pictures, "check_torchcam", refuse)
+    monkeypatch.setattr(report_pictures, "check_extra", refuse)
     assert "'.[report]'" in trained.call("report", "run=wider").stdout
     found = Page(trained.folder / "runs/wider/report.html")
     assert "torchcam is missing" in "".join(found.text)

@@ -1,13 +1,19 @@
 """The bootstrap, held against the binomial distribution."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from okkhor.schema import HEADS
 from okkhor.scoring.metric import competition_score
-from okkhor.scoring.uncertainty import bootstrap_scores, interval
+from okkhor.scoring.uncertainty import bootstrap_heads, interval
 
 Labels = dict[str, np.ndarray]
+
+
+def bootstrap_scores(*arguments: Any, **options: Any) -> np.ndarray:
+    return bootstrap_heads(*arguments, **options)["score"]
 
 
 def balanced(share_right: float, images_per_class: int = 40, seed: int = 100) -> tuple[Labels, Labels]:

@@ -4,7 +4,8 @@ import csv
 import io
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -66,12 +67,15 @@ def _known_rest(train_set: TrainSet, test_set: TestImages) -> Iterator[None]:
         yield
 
 
-def damage(path: Path, mutation: Mutation, random: Random) -> Callable[[], object]:
-    """Change the file; returns what brings it back."""
+@contextmanager
+def damaged(path: Path, mutation: Mutation, random: Random) -> Iterator[None]:
+    """The file is changed meanwhile."""
     content = path.read_bytes()
-    changed = mutation(content, random)
-    path.write_bytes(changed)
-    return lambda: path.write_bytes(content)
+    path.write_bytes(mutation(content, random))
+    try:
+        yield
+    finally:
+        path.write_bytes(content)
 
 
 @pytest.mark.parametrize("name", ["train", "test", "class_map", "sample_submission"])
@@ -82,8 +86,7 @@ def test_a_damaged_table_is_read_as_it_stands_or_refused_by_name(
     project: Path, name: str, mutation: Mutation, random: Random
 ) -> None:
     root = project / "input/small"
-    restore = damage(root / f"{name}.csv", mutation, random)
-    try:
+    with damaged(root / f"{name}.csv", mutation, random):
         (project / FOLDS / "small.csv").unlink(missing_ok=True)
         status, _, told = call(project, "prepare")
         record(f"{name}.csv: {mutation.__name__}", ("read", "", "refused")[status])
@@ -93,8 +96,6 @@ def test_a_damaged_table_is_read_as_it_stands_or_refused_by_name(
         check_as_it_stands(root)
         table = read_train_table(root, read_class_map(root))
         read_folds(project / FOLDS / "small.csv", table, FoldsConfig(num_folds=2))
-    finally:
-        restore()
 
 
 def check_as_it_stands(root: Path) -> None:
@@ -119,8 +120,7 @@ def check_as_it_stands(root: Path) -> None:
 def test_a_damaged_submission_has_its_true_score_or_none(
     project: Path, name: str, mutation: Mutation, random: Random
 ) -> None:
-    restore = damage(project / name, mutation, random)
-    try:
+    with damaged(project / name, mutation, random):
         status, out, told = call(project, "score")
         record(f"score, {Path(name).name}: {mutation.__name__}", ("read", "", "refused")[status])
         if status == 2:
@@ -129,8 +129,6 @@ def test_a_damaged_submission_has_its_true_score_or_none(
         expected = true_scores(project)
         found = {name: float(score) for name, score in re.findall(r"(Public|Private) ([\d.]+)", out)}
         assert found == pytest.approx(expected, abs=5e-5)
-    finally:
-        restore()
 
 
 def true_scores(project: Path) -> dict[str, float]:

@@ -34,6 +34,11 @@ from okkhor.training.precision import choose_device, choose_precision
 EPOCHS = 6
 SMALL = 32  # pixels: what grows with the rows of test is not the network's time
 RUN = "bench-temporary"  # the run of whole commands; removed again
+TEAMS = {
+    "1 process, 1 thread": ("launch.processes=1", "train.num_threads=1"),
+    "1 process, 2 threads": ("launch.processes=1", "train.num_threads=2"),
+    "2 processes, 1 thread each": ("launch.processes=2", "train.num_threads=1"),
+}
 
 
 def bench_memory(config: Config, prepared: Prepared) -> Iterator[Figure]:
@@ -113,13 +118,6 @@ def bench_scaling(config: Config, prepared: Prepared, arguments: Sequence[str]) 
         rates[team] = train_whole(arguments, config, *changes)
         yield make_figure("scaling", f"./run.sh train, {team}", [rates[team]], "images/s")
     draw_scaling(growth, rates, RUNS / "bench-scaling.png")
-
-
-TEAMS = {
-    "1 process, 1 thread": ("launch.processes=1", "train.num_threads=1"),
-    "1 process, 2 threads": ("launch.processes=1", "train.num_threads=2"),
-    "2 processes, 1 thread each": ("launch.processes=2", "train.num_threads=1"),
-}
 
 
 def train_whole(arguments: Sequence[str], config: Config, *changes: str) -> float:

@@ -12,7 +12,7 @@ from okkhor.scoring.choosing import Candidates, OutOfFold
 from okkhor.scoring.decoding import Rule, RuleName
 from okkhor.scoring.metric import score_subsets, subsets_of
 from okkhor.scoring.nested import random_parts
-from okkhor.scoring.uncertainty import bootstrap_scores, interval
+from okkhor.scoring.uncertainty import bootstrap_heads, interval
 
 NUM_PARTS = 5  # of the images of a single fold
 RULES: tuple[RuleName, ...] = ("argmax", "prior", "grapheme", "joint")
@@ -32,7 +32,7 @@ def print_decisions(folds: Sequence[OutOfFold], config: DecodeConfig) -> None:
     candidates = [Candidates(rule, folds, config.prior) for rule in rules]
     decided = [one.decide_out_of_fold(parts) for one in candidates]
     judged = "mix" if "mix" in subsets else "all"
-    draws = bootstrap_scores(whole.labels, decided, subsets[judged])
+    draws = bootstrap_heads(whole.labels, decided, subsets[judged])["score"]
     print(f"\nDecoding, chosen on other images than it is judged on; 95 % of draws of images for {judged}:")
     print(
         f"  {'':10}" + "".join(f"{name:>9}" for name in subsets) + f"{'interval':>19}{'gain over argmax':>19}  chosen"

@@ -4,10 +4,10 @@ import socket
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 
-from okkhor.commands.extras import check_extra
 from okkhor.commands.members import name_member
 from okkhor.commands.reader import Reader, Reading, load_scan, open_reader
 from okkhor.errors import ConfigError
+from okkhor.extras import check_extra
 from okkhor.rendering.outlines import draw_outline, read_shown_components
 from okkhor.schema import HEADS
 from okkhor.settings import load_arguments

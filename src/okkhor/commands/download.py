@@ -7,6 +7,7 @@ from pathlib import Path
 from okkhor.config import COMPETITION_ROOT
 from okkhor.data.competition import read_test_set, read_train_set
 from okkhor.errors import ConfigError, InputError
+from okkhor.extras import check_extra
 from okkhor.kaggle.download import fetch
 
 
@@ -16,6 +17,7 @@ def main(arguments: Sequence[str]) -> None:
     root = Path(COMPETITION_ROOT)
     if root.exists():
         raise InputError(f"{root} is there already: ./run.sh prepare checks it. To download again, move it away.")
+    check_extra("download", "kagglehub")
     partial = root.with_name(f".{root.name}.download")
     files = fetch(root.name, partial)
     try:

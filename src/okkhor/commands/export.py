@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from okkhor.commands.extras import check_extra
 from okkhor.commands.inference import load_network
 from okkhor.commands.members import name_member, open_member
 from okkhor.config import Config
 from okkhor.data.competition import read_test_set
 from okkhor.data.streaming import stream_images
 from okkhor.errors import ConfigError, InputError
+from okkhor.extras import check_extra
 from okkhor.files import replacing
 from okkhor.models.exchange import IMAGES, write_onnx
 from okkhor.runs import fold_folder

@@ -99,9 +99,7 @@ def open_reader(name: str, fold: object = None, arguments: Sequence[str] = ()) -
     member = open_member(name, fold)
     config = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml", arguments)
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
-    networks = tuple(
-        load_network(member.weights(fold), config.model, config.data.size, precision) for fold in member.folds
-    )
+    networks = [load_network(member.weights(fold), config.model, config.data.size, precision) for fold in member.folds]
     return Reader(member, tuple(networks), config.data, precision)
 
 

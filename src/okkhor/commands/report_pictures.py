@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from okkhor.commands.inference import load_network
 from okkhor.commands.report_source import Source
 from okkhor.errors import InputError
-from okkhor.models.attention import check_torchcam, map_attention
+from okkhor.extras import check_extra
+from okkhor.models.attention import map_attention
 from okkhor.predictions import Predictions, take
 from okkhor.reporting.page import HeadLook, Look, Mistake, Pair
 from okkhor.reporting.pictures import embed_attention, embed_ink
@@ -77,7 +78,7 @@ def show_attention(source: Source, beside: Source) -> tuple[list[Look], str]:
     if source.images is None:
         return [], ""
     try:
-        check_torchcam()
+        check_extra("report", "torchcam", purpose="where the network looks")
     except InputError as error:
         return [], str(error)
     own = source.folds[0].predictions

@@ -26,7 +26,7 @@ from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.metric import score_subsets, subsets_of
 from okkhor.scoring.submission import check_submission, score_submission
-from okkhor.scoring.uncertainty import bootstrap_scores, interval
+from okkhor.scoring.uncertainty import bootstrap_heads, interval
 from okkhor.settings import load_arguments, load_stored
 
 
@@ -67,7 +67,8 @@ def print_chance(member: Member, whole: Predictions) -> None:
     size = read_test_table(root)["image_id"].nunique()
     groups = read_groups(config, whole)
     decided = [decode(whole.probabilities)]
-    low, high = interval(bootstrap_scores(whole.labels, decided, weights, num_images=size, groups=groups)[0])
+    draws = bootstrap_heads(whole.labels, decided, weights, num_images=size, groups=groups)
+    low, high = interval(draws["score"][0])
     print(
         f"  A test set of {size:,} images like these ({name}) scores {low:.4f} to {high:.4f}, in 95 of 100 draws",
         end=" ",

@@ -19,13 +19,13 @@ from okkhor.commands.pseudo_labels import check_pseudo
 from okkhor.config import Config
 from okkhor.data.augmentation import parse_policy
 from okkhor.errors import ConfigError, InputError
+from okkhor.extras import check_extra
 from okkhor.files import holder
 from okkhor.models.network import create_network
 from okkhor.runs import RUNS, fold_folder, is_begun, is_finished, write_config
 from okkhor.schema import HEADS
 from okkhor.settings import differing_settings, load_config, load_stored, select_folds
 from okkhor.training.distributed import Group, join_group, was_launched
-from okkhor.training.events import check_tensorboard
 from okkhor.training.precision import choose_device, choose_precision
 
 USAGE_SETTINGS = ("decode", "ensemble", "kaggle", "rehearse", "demo", "bench")  # of what is trained already
@@ -112,7 +112,7 @@ def check_settings(config: Config, folds: Sequence[int]) -> None:
     choose_device(config.train.device)
     parse_policy(config.augment.policy)
     if config.train.tensorboard:
-        check_tensorboard()
+        check_extra("tensorboard", "tensorboard", purpose="train.tensorboard=true")
     new_folds = [fold for fold in folds if config.overwrite or not is_begun(fold_folder(config.run, fold))]
     if new_folds:
         create_network(config.model, config.data.size, graphemes=np.zeros((1, len(HEADS)), np.int64))

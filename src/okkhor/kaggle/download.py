@@ -12,20 +12,15 @@ def fetch(competition: str, folder: Path) -> Path:
     """Download and unpack into a folder; returns where in it the files are.
 
     What was broken off goes on from where it was, if the folder is the same. Raises InputError with what to do where
-    the client is missing, does not know the person, may not, or can't reach Kaggle.
+    the client does not know the person, may not, or can't reach Kaggle.
     """
     # without the places where Kaggle and Colab keep files of their own, which may not be moved away
     own = {"KAGGLEHUB_CACHE": str(folder.resolve()), "DISABLE_KAGGLE_CACHE": "1", "DISABLE_COLAB_CACHE": "1"}
     os.environ.update(own)
-    try:
-        import kagglehub
-        from kagglehub.exceptions import DataCorruptionError, UnauthenticatedError
-        from requests import HTTPError, RequestException
-    except ImportError:
-        raise InputError(
-            "download needs Kaggle's client, which is not installed here:\n"
-            ".venv/bin/python -m pip install -c requirements.lock -e '.[download]'"
-        ) from None
+    import kagglehub  # an extra, which reads these variables when it is imported
+    from kagglehub.exceptions import DataCorruptionError, UnauthenticatedError
+    from requests import HTTPError, RequestException
+
     rules = f"https://www.kaggle.com/c/{competition}/rules"
     try:
         return Path(kagglehub.competition_download(competition))

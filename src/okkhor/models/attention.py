@@ -4,28 +4,16 @@ LayerCAM (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943) is Grad-CAM with a gr
 that it may read an earlier, finer feature map than the last one, which has four places for an image of 48 pixels.
 """
 
-from importlib.util import find_spec
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from okkhor.errors import InputError
 from okkhor.predictions import Labels
 from okkhor.schema import HEAD_NAMES
 
 MIN_PLACES = 6  # rows and columns of the map that is read; finer ones show the strides (EXPERIMENTS.md)
-
-
-def check_torchcam() -> None:
-    """Raises InputError where the package that computes the maps is missing."""
-    if find_spec("torchcam") is None:
-        raise InputError(
-            "where the network looks needs the package torchcam, an extra:\n"
-            ".venv/bin/python -m pip install -c requirements.lock -e '.[report]'"
-        )
 
 
 def map_attention(network: nn.Module, images: Tensor, labels: Labels) -> dict[str, NDArray[np.float32]] | None:

@@ -11,18 +11,6 @@ from okkhor.scoring.metric import competition_score
 NUM_DRAWS = 400
 
 
-def bootstrap_scores(
-    labels: Labels,
-    decisions: Sequence[Labels],
-    weights: NDArray[np.float64],
-    seed: int = 0,
-    num_images: int | None = None,
-    groups: NDArray[np.int64] | None = None,
-) -> NDArray[np.float64]:
-    """(D, NUM_DRAWS) float64: the score of each of D decisions on the same sets of images drawn with replacement."""
-    return bootstrap_heads(labels, decisions, weights, seed, num_images, groups)["score"]
-
-
 def bootstrap_heads(
     labels: Labels,
     decisions: Sequence[Labels],

@@ -48,9 +48,8 @@ def save_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
 def load_state(path: Path, parts: dict[str, Any]) -> Progress:
     """Fill the parts in place. Raises InputError for a damaged or unfitting file."""
     try:
-        with zipfile.ZipFile(
-            path
-        ) as archive:  # which is what torch.save writes, with checksums that torch.load ignores
+        # torch.save writes a zip file, with checksums that torch.load ignores
+        with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged:
             raise zipfile.BadZipFile(f"{damaged} differs from its checksum")

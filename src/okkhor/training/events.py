@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from okkhor.errors import ConfigError
 from okkhor.training.checkpoint import Progress
 
 
@@ -24,15 +22,6 @@ class NoEvents:
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None: ...
 
     def flush(self) -> None: ...
-
-
-def check_tensorboard() -> None:
-    """Raises ConfigError where the package is missing."""
-    if find_spec("tensorboard") is None:
-        raise ConfigError(
-            "train.tensorboard=true needs the package tensorboard, an extra:\n"
-            ".venv/bin/python -m pip install -c requirements.lock -e '.[tensorboard]'"
-        )
 
 
 @contextmanager
