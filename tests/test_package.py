@@ -170,7 +170,7 @@ def rehearse_with(
     def write(test: data.TestSet, copies: int, _shards: int, folder: Path) -> NDArray[np.str_]:
         image_ids = np.concatenate([shard.image_ids for shard in test.shards])
         names = [f"Test_{number}" for number in range(copies * len(image_ids))]
-        folder.mkdir()
+        folder.mkdir(parents=True)
         rows = pd.DataFrame([(f"{name}_{head}", name, head) for name in names for head in SUBMISSION_ORDER])
         rows.set_axis(["row_id", "image_id", "component"], axis=1).to_csv(folder / "test.csv", index=False)
         return image_ids
