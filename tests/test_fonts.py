@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from okkhor.errors import InputError
-from okkhor.rendering.fonts import BODY_HEIGHT, Face, draw_mask, find_boxes, find_faces, load_font, shapes_well
+from okkhor.rendering.fonts import BODY_HEIGHT, Face, draw_mask, find_faces, find_parts, load_font, shapes_well
 from okkhor.rendering.glyphs import trace_glyph
 from okkhor.rendering.graphemes import HASANTA, read_graphemes
 from okkhor.rendering.thinning import thin
@@ -138,14 +138,14 @@ def test_a_folder_of_fonts_that_is_missing_or_empty_is_refused(tmp_path: Path) -
 def test_the_boxes_of_a_text_enclose_its_ink(face: Face) -> None:
     for text in [text for text in TEXTS[::40] if shapes_well(face, text)]:
         rows, columns = np.nonzero(draw_mask(face, text)[0] > 60)
-        boxes = find_boxes(face, text)
+        boxes = find_parts(face, text).boxes
         found = [*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)]
         assert found == pytest.approx([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], abs=2.5), text
 
 
 @each_face
 def test_a_reph_is_a_part_of_its_own_above_the_letter(face: Face) -> None:
-    glyph = trace_glyph(*draw_mask(face, "র্ক"), find_boxes(face, "র্ক"))
+    glyph = trace_glyph(*draw_mask(face, "র্ক"), find_parts(face, "র্ক"))
     reph = int(np.argmin(glyph.centres[:, 1]))
     heights: dict[bool, list[float]] = {True: [], False: []}
     for stroke, part in zip(glyph.strokes, glyph.parts, strict=True):
@@ -170,7 +170,7 @@ def test_no_piece_of_a_glyphs_ink_is_without_a_stroke(face: Face) -> None:
     for text in [text for text in TEXTS[::20] if shapes_well(face, text)]:
         mask, head_line = draw_mask(face, text)
         _, pieces, sizes, _ = cv2.connectedComponentsWithStats((mask > 127).astype(np.uint8))
-        strokes = np.concatenate(trace_glyph(mask, head_line, find_boxes(face, text)).strokes)
+        strokes = np.concatenate(trace_glyph(mask, head_line, find_parts(face, text)).strokes)
         columns, rows = np.rint(strokes[:, :2] * BODY_HEIGHT + (mask.shape[1] / 2, head_line)).astype(int).T
         specks = np.flatnonzero(sizes[:, cv2.CC_STAT_AREA] <= 8)  # pixels
         assert {*pieces[rows, columns].tolist(), 0, *specks.tolist()} == set(range(len(sizes))), text
@@ -178,7 +178,7 @@ def test_no_piece_of_a_glyphs_ink_is_without_a_stroke(face: Face) -> None:
 
 def test_strokes_follow_the_ink_of_the_glyph() -> None:
     handwritten, _ = find_faces(())
-    strokes = trace_glyph(*draw_mask(handwritten, "আ"), find_boxes(handwritten, "আ")).strokes
+    strokes = trace_glyph(*draw_mask(handwritten, "আ"), find_parts(handwritten, "আ")).strokes
     heights = np.concatenate(strokes)[:, 1]
     assert np.abs(heights).min() < 0.1  # on the head line
     assert np.abs(heights - 1).min() < 0.15  # at the foot

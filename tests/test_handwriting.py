@@ -57,7 +57,8 @@ def make_glyph(*strokes: Points, parts: tuple[int, ...] = ()) -> Glyph:
     parts = parts or (0,) * len(strokes)
     of_part = [[s for s, p in zip(strokes, parts, strict=True) if p == part] for part in sorted(set(parts))]
     centres = np.array([np.concatenate(group)[:, :2].mean(axis=0) for group in of_part], np.float32)
-    return replace(find_glyph(FACE, "ক"), strokes=list(strokes), parts=list(parts), centres=centres)
+    boxes = np.repeat(centres[:, None], 2, axis=1)
+    return replace(find_glyph(FACE, "ক"), strokes=list(strokes), parts=list(parts), boxes=boxes)
 
 
 def write(glyph: Glyph, habits: Mapping[str, float]) -> list[Points]:

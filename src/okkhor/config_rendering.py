@@ -40,6 +40,7 @@ class HandConfig:
     descent: Range = (0.8, 1.6)  # the same below the letter's foot
     parts: Range = (0.04, 0.25)  # by how much some parts are wider or higher: deviation of their scale's logarithm
     warp: Range = (0.01, 0.06)  # by how much a point is moved, smoothly over the glyph
+    own_forms: Range = (0.0, 0.8)  # probability that a letter or sign is drawn as in letter_forms.yaml, if it is there
     signs: Range = (0.0, 0.12)  # by how much a sign (of a vowel, reph) is moved by itself: standard deviation
     looseness: Range = (0.005, 0.045)  # the same of each stroke, also of its turn and growth
     bow: Range = (0.0, 0.06)  # of a stroke's length, by which it bends: standard deviation

@@ -96,6 +96,7 @@ HAND_RANGES: dict[str, tuple[float, float]] = {
     "overshoot": (-1, 1),
     "head_line": (-1, 2),
     "head_line_first": (0, 1),
+    "own_forms": (0, 1),
     "cut": (0, 1),
     "head_line_missing": (0, 1),
     "head_line_lift": (0, 1),

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from okkhor.config_rendering import HandConfig
-from okkhor.rendering.fonts import Face, draw_mask, find_boxes
+from okkhor.rendering.fonts import Face, draw_mask, find_parts
 from okkhor.rendering.glyphs import Glyph, trace_glyph
 from okkhor.rendering.handwriting import write_glyph
 from okkhor.rendering.ink import draw_image
+from okkhor.rendering.letter_forms import choose_variants, put_forms
 from okkhor.rendering.plan import SPLITS, Item, Plan
 from okkhor.rendering.shards import put_image, shard_ranges, write_shard
 from okkhor.rendering.writers import Writer, vary_hand
@@ -111,14 +112,24 @@ def render_items(pixels: Path, items: Sequence[Item], ranges: HandConfig, seed: 
 def draw_grapheme(text: str, writer: Writer, ranges: HandConfig, generator: np.random.Generator) -> NDArray[np.uint8]:
     """A scan (IMAGE_HEIGHT, IMAGE_WIDTH) uint8 of a grapheme as the writer writes it this time."""
     hand = vary_hand(writer.habits, ranges, generator)
-    return draw_image(write_glyph(find_glyph(writer.face, text), writer, hand, generator), hand, generator)
+    glyph = find_glyph(writer.face, text)
+    variants = choose_variants(glyph, writer.face, hand["own_forms"], generator)
+    if any(variant >= 0 for variant in variants):
+        glyph = find_own_glyph(writer.face, text, variants)
+    return draw_image(write_glyph(glyph, writer, hand, generator), hand, generator)
 
 
 @lru_cache(maxsize=1024)  # about 10 kB each
 def find_glyph(face: Face, text: str) -> Glyph:
     """The strokes of a font's glyph."""
-    glyph = trace_glyph(*draw_mask(face, text), find_boxes(face, text))
+    glyph = trace_glyph(*draw_mask(face, text), find_parts(face, text))
     return replace(glyph, begins_with_sign=any(sign in text for sign in SIGNS_BEFORE))
+
+
+@lru_cache(maxsize=1024)
+def find_own_glyph(face: Face, text: str, variants: tuple[int, ...]) -> Glyph:
+    """The strokes of a font's glyph with forms of our own in the place of some parts: see letter_forms."""
+    return put_forms(find_glyph(face, text), face, variants)
 
 
 def write_shards(workers: Executor, folder: Path, plan: Plan, num_shards: int) -> None:

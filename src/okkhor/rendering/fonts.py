@@ -35,6 +35,14 @@ class Face:
     axes: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The glyphs of a shaped text that have ink. numbers: in the font; boxes: (P, 4) float64, see find_parts."""
+
+    numbers: tuple[int, ...]
+    boxes: NDArray[np.float64]
+
+
 HANDWRITTEN = ("bengali_captcha", "assets/fonts/ben.ttf", ())  # BenSen Handwriting
 PRINTED = (
     ("bengali_captcha", "assets/fonts/Bangla.ttf", ()),
@@ -143,22 +151,23 @@ def shape_buffer(font: hb.Font, text: str) -> hb.Buffer:
     return buffer
 
 
-def find_boxes(face: Face, text: str) -> NDArray[np.float64]:
-    """(P, 4) left, top, right, bottom of each glyph of the text that has ink, in pixels of its mask."""
+def find_parts(face: Face, text: str) -> Parts:
+    """The parts of a text; their boxes are left, top, right, bottom in pixels of its mask."""
     font, _ = load_font(face)
     shaper = load_shaper(face)
     scale = font.size / shaper.face.upem
     left, top, _, _ = (round(edge) for edge in font.getbbox(shapeable(text), anchor="ls"))
     buffer = shape_buffer(shaper, shapeable(text))
-    boxes, advance = [], 0
+    numbers, boxes, advance = [], [], 0
     for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
         extents = shaper.get_glyph_extents(info.codepoint)
         if extents is not None and extents.width:
             x = advance + position.x_offset + extents.x_bearing
             y = -(position.y_offset + extents.y_bearing)
+            numbers.append(info.codepoint)
             boxes.append((x, y, x + extents.width, y - extents.height))
         advance += position.x_advance
-    return np.array(boxes) * scale + (MARGIN - left, MARGIN - top) * 2
+    return Parts(tuple(numbers), np.array(boxes) * scale + (MARGIN - left, MARGIN - top) * 2)
 
 
 def draw_mask(face: Face, text: str) -> tuple[np.ndarray, int]:

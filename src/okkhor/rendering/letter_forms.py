@@ -1,0 +1,118 @@
+"""Letters and signs as hands write them, in the place of a font's: letter_forms.yaml."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from importlib import resources
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from okkhor.rendering.fonts import BODY_HEIGHT, Face, load_shaper, shape
+from okkhor.rendering.glyphs import Glyph
+from okkhor.rendering.strokes import POINT_STEP, Points
+
+CARRIER = "ক"  # the letter that a sign is shaped on
+HEAD_LINE_DEPTH = 0.08  # letter bodies below the head line, down to which ink is the line's own
+FOOT = 1.05  # letter bodies: ink below a letter is a sign's
+EDGE = 0.02  # letter bodies, around a part's box
+SHORTEST = 5  # points of what is left of a stroke
+
+Variant = tuple[NDArray[np.float64], ...]
+"""The strokes of a form, each (N, 2): x and y as letter_forms.yaml has them."""
+
+
+@dataclass(frozen=True)
+class Form:
+    variants: tuple[Variant, ...]
+    is_sign: bool
+
+
+@cache
+def read_forms() -> Mapping[str, Form]:
+    """The forms of letter_forms.yaml by letter or sign."""
+    text = resources.files("okkhor.rendering").joinpath("letter_forms.yaml").read_text(encoding="utf-8")
+    return {
+        letter: Form(tuple(tuple(np.reshape(s, (-1, 2)).astype(float) for s in strokes) for strokes in variants), sign)
+        for kind, sign in (("letters", False), ("signs", True))
+        for letter, variants in yaml.safe_load(text)[kind].items()
+    }
+
+
+@lru_cache(maxsize=64)
+def find_own_glyphs(face: Face) -> Mapping[int, str]:
+    """The font's glyphs for which there is a form."""
+    font = load_shaper(face)
+    found = {}
+    for letter, form in read_forms().items():
+        glyphs = shape(font, CARRIER + letter) - shape(font, CARRIER) if form.is_sign else shape(font, letter)
+        if len(glyphs) == 1:
+            found[glyphs.pop()] = letter
+    return found
+
+
+def choose_variants(glyph: Glyph, face: Face, probability: float, generator: np.random.Generator) -> tuple[int, ...]:
+    """For each part of the glyph the number of the variant that it is drawn as, -1 for the font's own form."""
+    own = find_own_glyphs(face)
+    chances = generator.random(glyph.num_parts)
+    picks = generator.random(glyph.num_parts)
+    return tuple(
+        int(pick * len(read_forms()[own[number]].variants)) if number in own and chance < probability else -1
+        for number, chance, pick in zip(glyph.numbers, chances, picks, strict=True)
+    )
+
+
+def put_forms(glyph: Glyph, face: Face, variants: tuple[int, ...]) -> Glyph:
+    """The glyph with these variants in the place of its parts' strokes."""
+    own = find_own_glyphs(face)
+    for part, variant in enumerate(variants):
+        if variant >= 0:
+            form = read_forms()[own[glyph.numbers[part]]]
+            glyph = replace_part(glyph, part, form.variants[variant], form.is_sign)
+    return glyph
+
+
+def replace_part(glyph: Glyph, part: int, strokes: Variant, is_sign: bool) -> Glyph:
+    """The glyph with these strokes in the place of a part's; the head line stays."""
+    low, high = glyph.boxes[part]
+    top, bottom = (low[1], high[1]) if is_sign else (0.0, 1.0)
+    origin, size = np.array([low[0], top]), np.array([high[0] - low[0], bottom - top])
+    kept, parts = [], []
+    for stroke, owner in zip(glyph.strokes, glyph.parts, strict=True):
+        for piece in split_outside(stroke, covers(stroke, glyph.boxes[part], owner == part, is_sign)):
+            kept.append(piece)
+            parts.append(owner)
+    drawn = [draw_through(origin + points * size) for points in strokes]
+    return replace(glyph, strokes=kept + drawn, parts=parts + [part] * len(drawn), knots=glyph.knots[:0])
+
+
+def covers(stroke: Points, box: NDArray[np.float32], is_own: bool, is_sign: bool) -> NDArray[np.bool_]:
+    """Which points (N,) of a stroke give way to a form in the box (2, 2). is_own: whether it is the part's stroke."""
+    x, y = stroke[:, :2].T
+    (left, top), (right, bottom) = box
+    beside = (x < left - EDGE) | (x > right + EDGE)
+    if is_sign:
+        return ~beside & is_own & (y > top - EDGE) & (y < bottom + EDGE) & (y > HEAD_LINE_DEPTH)
+    head_line = np.abs(y) < HEAD_LINE_DEPTH
+    return ~beside & ~head_line & (is_own | (y > 0)) & (y < FOOT)
+
+
+def split_outside(stroke: Points, covered: NDArray[np.bool_]) -> Iterator[Points]:
+    """The runs of a stroke's points that are not covered; all of it where none is."""
+    if not covered.any():
+        yield stroke
+        return
+    bounds = np.flatnonzero(np.diff(covered)) + 1
+    for piece, gone in zip(np.split(stroke, bounds), covered[np.r_[0, bounds]], strict=True):
+        if not gone and len(piece) >= SHORTEST:
+            yield piece
+
+
+def draw_through(points: NDArray[np.float64]) -> Points:
+    """A smooth stroke (N, 3) float32 of width 1 through points (M, 2) in letter bodies."""
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
+    places = np.linspace(0, along[-1], max(2, round(along[-1] * BODY_HEIGHT / POINT_STEP) + 1))
+    curve = CubicSpline(along, points, bc_type="natural")(places)
+    return np.column_stack([curve, np.ones(len(curve))]).astype(np.float32)

@@ -1,0 +1,77 @@
+"""Forms of letters as hands write them, in the place of a font's."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+
+from okkhor.rendering.drawing import find_glyph, find_own_glyph
+from okkhor.rendering.fonts import find_faces, shapes_well
+from okkhor.rendering.graphemes import read_graphemes
+from okkhor.rendering.letter_forms import CARRIER, choose_variants, find_own_glyphs, put_forms, read_forms
+
+HANDWRITTEN, PRINTED = find_faces(())
+GENERATOR = np.random.default_rng(0)
+
+
+def test_every_form_stands_for_a_glyph_of_the_handwritten_face() -> None:
+    assert set(find_own_glyphs(HANDWRITTEN).values()) >= set(read_forms()) - {"ড়", "য়"}
+    for face in PRINTED:
+        assert len(find_own_glyphs(face)) > len(read_forms()) / 2
+
+
+@pytest.mark.parametrize("letter", read_forms())
+def test_a_form_stays_near_the_box_that_it_is_drawn_in(letter: str) -> None:
+    for variant in read_forms()[letter].variants:
+        points = np.concatenate(variant)
+        assert (points.min(axis=0) >= (0, -0.7)).all()
+        assert (points.max(axis=0) <= (1.15, 1.1)).all()
+        assert np.ptp(points[:, 1]) > 0.7
+
+
+def test_a_form_replaces_its_letter_and_nothing_else() -> None:
+    glyph = find_glyph(HANDWRITTEN, "লি")
+    variants = choose_variants(glyph, HANDWRITTEN, 1.0, GENERATOR)
+    (part,) = (number for number, variant in enumerate(variants) if variant >= 0)
+    own = put_forms(glyph, HANDWRITTEN, variants)
+    form = read_forms()["ল"].variants[variants[part]]
+    drawn = own.strokes[-len(form) :]
+    assert own.parts[-len(form) :] == [part] * len(form)
+    low, high = np.concatenate(drawn)[:, :2].min(axis=0), np.concatenate(drawn)[:, :2].max(axis=0)
+    assert (low > glyph.boxes[part, 0] - 0.2).all()
+    assert (high < glyph.boxes[part, 1] + 0.2).all()
+    sign = np.concatenate([s for s, owner in zip(glyph.strokes, glyph.parts, strict=True) if owner != part])
+    left = np.concatenate([s for s, owner in zip(own.strokes, own.parts, strict=True) if owner != part])
+    assert len(left) > 0.9 * len(sign)
+
+
+def test_a_glyph_without_forms_and_a_hand_without_them_keep_the_fonts_strokes() -> None:
+    assert set(choose_variants(find_glyph(HANDWRITTEN, "ক"), HANDWRITTEN, 1.0, GENERATOR)) == {-1}
+    assert set(choose_variants(find_glyph(HANDWRITTEN, "লা"), HANDWRITTEN, 0.0, GENERATOR)) == {-1}
+
+
+def test_each_variant_is_drawn() -> None:
+    glyph = find_glyph(HANDWRITTEN, "খ")
+    drawn = {choose_variants(glyph, HANDWRITTEN, 1.0, GENERATOR) for _ in range(100)}
+    assert len(drawn) == len(read_forms()["খ"].variants)
+
+
+def test_all_graphemes_can_be_drawn_with_all_forms_in_all_faces() -> None:
+    for face in (HANDWRITTEN, *PRINTED):
+        for grapheme in read_graphemes():
+            if shapes_well(face, grapheme.text) and set(grapheme.text) & set(chain(*read_forms())):
+                glyph = find_glyph(face, grapheme.text)
+                own = find_own_glyph(face, grapheme.text, choose_variants(glyph, face, 1.0, GENERATOR))
+                assert own.strokes
+                assert np.isfinite(np.concatenate(own.strokes)).all()
+
+
+def test_a_signs_form_keeps_the_letter_under_it() -> None:
+    glyph = find_glyph(HANDWRITTEN, CARRIER + "্য")
+    variants = choose_variants(glyph, HANDWRITTEN, 1.0, GENERATOR)
+    letter, sign = variants.index(-1), int(np.argmax(variants))
+    own = put_forms(glyph, HANDWRITTEN, variants)
+    before = sum(len(stroke) for stroke, owner in zip(glyph.strokes, glyph.parts, strict=True) if owner == letter)
+    after = sum(len(stroke) for stroke, owner in zip(own.strokes, own.parts, strict=True) if owner == letter)
+    assert sign != letter
+    assert after == before
