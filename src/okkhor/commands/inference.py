@@ -1,6 +1,7 @@
 """A run's networks on test images. It imports no more than Kaggle's image has: the competition's kernel needs it."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,10 +38,16 @@ def predict_images(
 ) -> list[Predictions]:
     """Each network's predictions of all test images, which are read once for all of them."""
     image_ids = np.concatenate([shard.image_ids for shard in test.shards])
-    parts: list[list[dict[str, torch.Tensor]]] = [[] for _ in networks]
+    parts: list[deque[dict[str, torch.Tensor]]] = [deque() for _ in networks]
     with tqdm(total=len(image_ids), desc="Predicting", unit="image", disable=None) as bar:
         for batch_ids, images in stream_images(test.shards, data, batch_size):
             for network, predicted in zip(networks, parts, strict=True):
                 predicted.extend(infer_views(network, [images], precision, num_views))
             bar.update(len(batch_ids))
-    return [join_batches(predicted, image_ids) for predicted in parts]
+    return [join_batches(drain(predicted), image_ids) for predicted in parts]
+
+
+def drain(batches: deque[dict[str, torch.Tensor]]) -> Iterator[dict[str, torch.Tensor]]:
+    """The batches, each let go of as it is taken, so that tables of the whole test set don't stand twice."""
+    while batches:
+        yield batches.popleft()

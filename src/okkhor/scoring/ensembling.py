@@ -17,6 +17,8 @@ from okkhor.scoring.decoding import SMALLEST, decode
 
 Mean = Literal["arithmetic", "geometric", "rank"]
 
+ROWS_AT_ONCE = 16_384  # images whose mean is made in float64 at a time: 22 MB of roots
+
 
 def combine(
     members: Sequence[Predictions],
@@ -49,18 +51,26 @@ def combine(
 def _combine_heads(
     members: Sequence[Probabilities], mean: Mean, shares: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float32]]:
-    combined = {}
-    for name in HEAD_NAMES:
-        total = np.zeros(members[0][name].shape)  # float64, one head at a time
-        for member, share in zip(members, shares, strict=True):
-            if share:
-                total += share * transform(member[name], mean)
-        if mean == "geometric":
-            total = np.exp(total - total.max(axis=1, keepdims=True))
-        if mean != "arithmetic":
-            total /= total.sum(axis=1, keepdims=True)
-        combined[name] = total.astype(np.float32)
+    combined = {name: np.empty(members[0][name].shape, np.float32) for name in HEAD_NAMES}
+    for name, means in combined.items():
+        for start in range(0, len(means), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            means[rows] = _combine_rows([member[name][rows] for member in members], mean, shares)
     return combined
+
+
+def _combine_rows(
+    members: Sequence[NDArray[np.float32]], mean: Mean, shares: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    total = np.zeros(members[0].shape)
+    for member, share in zip(members, shares, strict=True):
+        if share:
+            total += share * transform(member, mean)
+    if mean == "geometric":
+        total = np.exp(total - total.max(axis=1, keepdims=True))
+    if mean != "arithmetic":
+        total /= total.sum(axis=1, keepdims=True)
+    return total
 
 
 def transform(probabilities: NDArray[np.float32], mean: Mean) -> NDArray[np.floating]:

@@ -190,7 +190,7 @@ def join_batches(
     for part in parts:
         for name, values in part.items():
             by_name.setdefault(name, []).append(values)
-    joined = {name: torch.cat(values).numpy() for name, values in by_name.items()}
+    joined = {name: torch.cat(by_name.pop(name)).numpy() for name in list(by_name)}
     for name, probabilities in joined.items():
         wrong = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
         if len(wrong):
