@@ -8,14 +8,14 @@ import pytest
 from okkhor.rendering.drawing import find_glyph, find_own_glyph
 from okkhor.rendering.fonts import find_faces, shapes_well
 from okkhor.rendering.graphemes import read_graphemes
-from okkhor.rendering.letter_forms import CARRIER, choose_variants, find_own_glyphs, put_forms, read_forms
+from okkhor.rendering.letter_forms import CARRIERS, choose_variants, find_own_glyphs, put_forms, read_forms
 
 HANDWRITTEN, PRINTED = find_faces(())
 GENERATOR = np.random.default_rng(0)
 
 
 def test_every_form_stands_for_a_glyph_of_the_handwritten_face() -> None:
-    assert set(find_own_glyphs(HANDWRITTEN).values()) >= set(read_forms()) - {"ড়", "য়"}
+    assert set(find_own_glyphs(HANDWRITTEN).values()) >= set(read_forms()) - {"ড়"}  # letter and dot
     for face in PRINTED:
         assert len(find_own_glyphs(face)) > len(read_forms()) / 2
 
@@ -24,8 +24,8 @@ def test_every_form_stands_for_a_glyph_of_the_handwritten_face() -> None:
 def test_a_form_stays_near_the_box_that_it_is_drawn_in(letter: str) -> None:
     for variant in read_forms()[letter].variants:
         points = np.concatenate(variant)
-        assert (points.min(axis=0) >= (0, -0.7)).all()
-        assert (points.max(axis=0) <= (1.15, 1.1)).all()
+        assert (points.min(axis=0) >= (0, -1)).all()
+        assert (points.max(axis=0) <= (1.15, 1.4)).all()
         assert np.ptp(points[:, 1]) > 0.7
 
 
@@ -67,7 +67,7 @@ def test_all_graphemes_can_be_drawn_with_all_forms_in_all_faces() -> None:
 
 
 def test_a_signs_form_keeps_the_letter_under_it() -> None:
-    glyph = find_glyph(HANDWRITTEN, CARRIER + "্য")
+    glyph = find_glyph(HANDWRITTEN, CARRIERS[0] + "্য")
     variants = choose_variants(glyph, HANDWRITTEN, 1.0, GENERATOR)
     letter, sign = variants.index(-1), int(np.argmax(variants))
     own = put_forms(glyph, HANDWRITTEN, variants)

@@ -40,7 +40,7 @@ class HandConfig:
     descent: Range = (0.8, 1.6)  # the same below the letter's foot
     parts: Range = (0.04, 0.25)  # by how much some parts are wider or higher: deviation of their scale's logarithm
     warp: Range = (0.01, 0.06)  # by how much a point is moved, smoothly over the glyph
-    own_forms: Range = (0.0, 0.8)  # probability that a letter or sign is drawn as in letter_forms.yaml, if it is there
+    own_forms: Range = (0.2, 1.0)  # probability that a letter or sign is drawn as in letter_forms.yaml, if it is there
     signs: Range = (0.0, 0.12)  # by how much a sign (of a vowel, reph) is moved by itself: standard deviation
     looseness: Range = (0.005, 0.045)  # the same of each stroke, also of its turn and growth
     bow: Range = (0.0, 0.06)  # of a stroke's length, by which it bends: standard deviation
@@ -48,7 +48,7 @@ class HandConfig:
     roundness: Range = (0.3, 2.5)  # points of a stroke (23 are a letter body) over which corners are smoothed
     tremor: Range = (0.0, 0.006)  # standard deviation of a point
     overshoot: Range = (-0.05, 0.1)  # by which the ends of strokes are drawn on
-    head_line: Range = (-0.15, 0.4)  # by which the head line's free ends are drawn on
+    head_line: Range = (-0.15, 0.6)  # by which the head line's free ends are drawn on
     head_line_first: Range = (0.0, 1.0)  # probability that it begins over a vowel sign that stands before its letter
     head_line_missing: Range = (0.0, 0.1)  # probability
     head_line_lift: Range = (0.0, 0.2)  # probability of a gap in it
@@ -61,5 +61,5 @@ class HandConfig:
     softness: Range = (0.35, 1.0)  # pixels, standard deviation of the scanner's blur
     right: Range = (-24.0, 24.0)  # pixels, where the hand puts the letter, from the middle
     down: Range = (-10.0, 10.0)  # pixels
-    cut: Range = (0.0, 0.2)  # probability that the letter runs over the image's edge
+    cut: Range = (0.0, 0.25)  # probability that the letter runs over the image's edge, twice it where it is tall
     scraps: Range = (0.0, 0.1)  # probability of a form's line or a neighbour's ink at the border

@@ -20,7 +20,8 @@ THICKEST = 0.13  # letter bodies, of a pen: a thicker one fills the loops of con
 KNOT_REACH = 0.16  # letter bodies from a knot, within which points are moved away from it
 PRESSURE_PERIOD = 6  # points between two changes of pressure, about a quarter of a letter body
 CUT_SIDES = ((1, -1), (1, 1), (0, -1), (0, 1))  # axis and direction: above, below, left, right
-CUT_SHARES = (0.55, 0.15, 0.15, 0.15)  # above most often: tall signs leave the box of a form
+TALL = 0.5  # letter bodies over the head line, from which on a glyph is likelier to leave the box of a form above
+TALL_CUT = 2.0  # times the probability of a cut
 CUT_OFF = (0.02, 0.2)  # share of the glyph's height or width beyond the image's edge
 # Letter bodies, for both axes; no glyph reaches farther out than 3.5.
 KNOTS = np.array([-6.0, -0.6, 0.0, 0.6, 1.2, 6.0])
@@ -149,7 +150,8 @@ def place_on_paper(
     scale = min(hand["size"], limit)
     room = (np.array([IMAGE_WIDTH, IMAGE_HEIGHT]) - extent * scale) / 2
     shift = np.clip((hand["right"], hand["down"]), -room, room)
-    if generator.random() < hand["cut"]:
-        axis, side = CUT_SIDES[generator.choice(len(CUT_SIDES), p=CUT_SHARES)]
+    is_tall = low[1] < -TALL
+    if generator.random() < hand["cut"] * (TALL_CUT if is_tall else 1):
+        axis, side = CUT_SIDES[0 if is_tall else generator.integers(len(CUT_SIDES))]
         shift[axis] = side * (room[axis] + generator.uniform(*CUT_OFF) * extent[axis] * scale)
     return (places - (low + high) / 2) * scale + np.array([IMAGE_WIDTH, IMAGE_HEIGHT]) / 2 + shift, scale

@@ -6,6 +6,7 @@ from functools import cache, lru_cache
 from importlib import resources
 
 import numpy as np
+import uharfbuzz as hb
 import yaml
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
@@ -14,7 +15,7 @@ from okkhor.rendering.fonts import BODY_HEIGHT, Face, load_shaper, shape
 from okkhor.rendering.glyphs import Glyph
 from okkhor.rendering.strokes import POINT_STEP, Points
 
-CARRIER = "ক"  # the letter that a sign is shaped on
+CARRIERS = "কপটল"  # letters that a sign is shaped on, until one keeps its own glyph beside the sign's
 HEAD_LINE_DEPTH = 0.08  # letter bodies below the head line, down to which ink is the line's own
 FOOT = 1.05  # letter bodies: ink below a letter is a sign's
 EDGE = 0.02  # letter bodies, around a part's box
@@ -26,8 +27,10 @@ Variant = tuple[NDArray[np.float64], ...]
 
 @dataclass(frozen=True)
 class Form:
+    """kind: "letters", "bare" for letters without a head line, "tall_signs" for those above it, or "signs"."""
+
     variants: tuple[Variant, ...]
-    is_sign: bool
+    kind: str
 
 
 @cache
@@ -35,9 +38,9 @@ def read_forms() -> Mapping[str, Form]:
     """The forms of letter_forms.yaml by letter or sign."""
     text = resources.files("okkhor.rendering").joinpath("letter_forms.yaml").read_text(encoding="utf-8")
     return {
-        letter: Form(tuple(tuple(np.reshape(s, (-1, 2)).astype(float) for s in strokes) for strokes in variants), sign)
-        for kind, sign in (("letters", False), ("signs", True))
-        for letter, variants in yaml.safe_load(text)[kind].items()
+        letter: Form(tuple(tuple(np.reshape(s, (-1, 2)).astype(float) for s in strokes) for strokes in variants), kind)
+        for kind, forms in yaml.safe_load(text).items()
+        for letter, variants in forms.items()
     }
 
 
@@ -47,10 +50,19 @@ def find_own_glyphs(face: Face) -> Mapping[int, str]:
     font = load_shaper(face)
     found = {}
     for letter, form in read_forms().items():
-        glyphs = shape(font, CARRIER + letter) - shape(font, CARRIER) if form.is_sign else shape(font, letter)
+        glyphs = shape_sign(font, letter) if form.kind.endswith("signs") else shape(font, letter)
         if len(glyphs) == 1:
             found[glyphs.pop()] = letter
     return found
+
+
+def shape_sign(font: hb.Font, sign: str) -> set[int]:
+    """The glyphs of a sign that stands beside a letter's own; none where the font joins both to one."""
+    for carrier in CARRIERS:
+        alone, both = shape(font, carrier), shape(font, carrier + sign)
+        if alone < both:
+            return both - alone
+    return set()
 
 
 def choose_variants(glyph: Glyph, face: Face, probability: float, generator: np.random.Generator) -> tuple[int, ...]:
@@ -70,33 +82,34 @@ def put_forms(glyph: Glyph, face: Face, variants: tuple[int, ...]) -> Glyph:
     for part, variant in enumerate(variants):
         if variant >= 0:
             form = read_forms()[own[glyph.numbers[part]]]
-            glyph = replace_part(glyph, part, form.variants[variant], form.is_sign)
+            glyph = replace_part(glyph, part, form.variants[variant], form.kind)
     return glyph
 
 
-def replace_part(glyph: Glyph, part: int, strokes: Variant, is_sign: bool) -> Glyph:
-    """The glyph with these strokes in the place of a part's; the head line stays."""
+def replace_part(glyph: Glyph, part: int, strokes: Variant, kind: str) -> Glyph:
+    """The glyph with these strokes in the place of a part's; the head line stays where its kind has one."""
     low, high = glyph.boxes[part]
-    top, bottom = (low[1], high[1]) if is_sign else (0.0, 1.0)
+    top, bottom = (low[1], high[1]) if kind == "signs" else (0.0, 1.0)
     origin, size = np.array([low[0], top]), np.array([high[0] - low[0], bottom - top])
     kept, parts = [], []
     for stroke, owner in zip(glyph.strokes, glyph.parts, strict=True):
-        for piece in split_outside(stroke, covers(stroke, glyph.boxes[part], owner == part, is_sign)):
+        for piece in split_outside(stroke, covers(stroke, glyph.boxes[part], owner == part, kind)):
             kept.append(piece)
             parts.append(owner)
     drawn = [draw_through(origin + points * size) for points in strokes]
     return replace(glyph, strokes=kept + drawn, parts=parts + [part] * len(drawn), knots=glyph.knots[:0])
 
 
-def covers(stroke: Points, box: NDArray[np.float32], is_own: bool, is_sign: bool) -> NDArray[np.bool_]:
+def covers(stroke: Points, box: NDArray[np.float32], is_own: bool, kind: str) -> NDArray[np.bool_]:
     """Which points (N,) of a stroke give way to a form in the box (2, 2). is_own: whether it is the part's stroke."""
     x, y = stroke[:, :2].T
     (left, top), (right, bottom) = box
-    beside = (x < left - EDGE) | (x > right + EDGE)
-    if is_sign:
-        return ~beside & is_own & (y > top - EDGE) & (y < bottom + EDGE) & (y > HEAD_LINE_DEPTH)
-    head_line = np.abs(y) < HEAD_LINE_DEPTH
-    return ~beside & ~head_line & (is_own | (y > 0)) & (y < FOOT)
+    within = (x > left - EDGE) & (x < right + EDGE)
+    if kind == "signs":
+        return within & is_own & (y > max(top - EDGE, HEAD_LINE_DEPTH)) & (y < bottom + EDGE)
+    is_head_line = (np.abs(y) < HEAD_LINE_DEPTH) & (kind != "bare")
+    is_under = (y > 0) & (kind != "tall_signs")
+    return within & ~is_head_line & (is_own | is_under) & (y < FOOT)
 
 
 def split_outside(stroke: Points, covered: NDArray[np.bool_]) -> Iterator[Points]:
