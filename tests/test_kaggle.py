@@ -3,17 +3,23 @@
 import ast
 import os
 import re
+import signal
 import socket
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import okkhor
 from okkhor.kaggle.confinement import Measurement, can_cut_network, run_confined
 from okkhor.kaggle.forecast import extrapolate, judge
 from okkhor.kaggle.kernel_code import make_notebook, make_script
 from okkhor.kaggle.metadata import describe_dataset, describe_kernel, make_slug
+from okkhor.parent import bound_to_this_process
 
 GB = 10**9
 
@@ -101,3 +107,42 @@ def test_the_network_is_cut(tmp_path: Path) -> None:
         found, output = run_python(connect, tmp_path)
     assert found.status == 1
     assert "OSError" in output or "Refused" in output
+
+
+CONFINE = """
+import os, sys
+from pathlib import Path
+from okkhor.kaggle.confinement import run_confined
+command = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
+run_confined(command, os.environ, 16 * 10**9, Path(sys.argv[1]))
+"""
+
+
+def is_alive(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_confined_process_ends_with_the_one_that_is_killed(tmp_path: Path, number: signal.Signals) -> None:
+    log, source = tmp_path / "log", str(Path(okkhor.__file__).parents[1])
+    command = [sys.executable, "-c", CONFINE, str(log)]
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": source}) as parent:
+        wait_until(lambda: log.exists() and log.read_text().endswith("\n"))
+        assert is_alive(confined := int(log.read_text()))
+        parent.send_signal(number)
+    wait_until(lambda: not is_alive(confined))
+
+
+def test_what_was_started_by_a_process_that_has_ended_already_does_not_begin() -> None:
+    command = bound_to_this_process([sys.executable, "-c", "print('begun')"])
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "begun\n"
+    command[command.index(str(os.getpid()))] = "1"
+    assert subprocess.run(command, capture_output=True, text=True).stdout == ""

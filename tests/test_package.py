@@ -116,7 +116,7 @@ def test_a_package_has_what_is_uploaded_and_nothing_half_written(project: Projec
     assert json.loads((folder / "kernel/kernel-metadata.json").read_text())["dataset_sources"] == [
         "someone/okkhor-both"
     ]
-    assert [path.name for path in (project.folder / "dist").iterdir() if path.name.startswith(".")] == []
+    assert [path.name for path in (project.folder / "dist").iterdir() if path.name.startswith(".")] == [".lock"]
     assert not list(PROJECT.glob("build*"))
 
 

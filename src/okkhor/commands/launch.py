@@ -11,6 +11,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from okkhor.errors import InputError
+from okkhor.parent import bound_to_this_process
 from okkhor.training.interrupt import SIGNALS
 
 TIME_TO_SAVE = 60  # seconds that processes have after Ctrl-C
@@ -36,8 +37,9 @@ def launch(command: str, arguments: Sequence[str], processes: int) -> None:
         signals_to_handle=",".join(number.name for number in SIGNALS if getsignal(number) is not SIG_IGN),
         shutdown_timeout=TIME_TO_SAVE,
     )
+    program, *rest = bound_to_this_process([sys.executable, "-m", "okkhor.commands", command, *arguments])
     try:
-        elastic_launch(settings, sys.executable)("-m", "okkhor.commands", command, *arguments)
+        elastic_launch(settings, program)(*rest)
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
         if failure.exitcode < 0:  # which has told nothing itself

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from okkhor.commands.kernel_plan import KernelMember, KernelPlan, write_plan
 from okkhor.commands.members import Member, open_member, read_out_of_fold
 from okkhor.config import Config
 from okkhor.errors import ConfigError
+from okkhor.files import holding
 from okkhor.kaggle.kernel_code import PLAN_FILE, make_notebook, make_script
 from okkhor.kaggle.metadata import COMPETITION, describe_dataset, describe_kernel, make_slug
 from okkhor.kaggle.wheel import build_wheel
@@ -20,6 +22,7 @@ from okkhor.scoring.combination import Combination
 from okkhor.settings import load_arguments, load_stored
 
 PACKAGES = Path("dist")
+LOCK = ".lock"  # within it: one process at a time writes packages, or rehearses one
 DATASET, KERNEL = "dataset", "kernel"  # the folders of a package: each is uploaded as it is
 SCRIPT, NOTEBOOK = "predict.py", "predict.ipynb"
 
@@ -31,15 +34,29 @@ def main(arguments: Sequence[str]) -> None:
     is_ensemble = (RUNS / config.run / ENSEMBLE).exists()
     plan, members = (plan_ensemble if is_ensemble else plan_run)(config, arguments)
     folder = PACKAGES / config.run.replace("@", "-")
-    partial = PACKAGES / f".{folder.name}.tmp"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    PACKAGES.mkdir(exist_ok=True)
+    with holding(PACKAGES / LOCK), replacing_folder(folder) as partial:
         write_package(partial, plan, members, config)
-        shutil.rmtree(folder, ignore_errors=True)
+    print_package(folder, config.kaggle.user)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to fill; when the block ends well, it becomes `folder`. Killed at any moment, that is whole or gone.
+
+    A folder can't be renamed over another: the old one is moved away before it is removed, and so never half there.
+    """
+    partial, old = (folder.with_name(f".{folder.name}.{end}") for end in ("tmp", "old"))
+    for left in (partial, old):  # by a killed process
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        yield partial
+        if folder.exists():
+            folder.rename(old)
         partial.rename(folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    print_package(folder, config.kaggle.user)
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def plan_run(config: Config, arguments: Sequence[str]) -> tuple[KernelPlan, list[Member]]:

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,21 +12,24 @@ import pandas as pd
 
 import okkhor
 from okkhor.commands.kernel_plan import KernelPlan, read_plan
-from okkhor.commands.package import DATASET, KERNEL, PACKAGES, SCRIPT
+from okkhor.commands.package import DATASET, KERNEL, LOCK, PACKAGES, SCRIPT
 from okkhor.commands.repetition import repeat_targets, write_repeated
 from okkhor.config import RehearseConfig
 from okkhor.data.competition import TestSet, read_test_set
 from okkhor.errors import ConfigError, InputError
+from okkhor.files import holding
 from okkhor.kaggle.confinement import Measurement, can_cut_network, run_confined
 from okkhor.kaggle.forecast import HIDDEN_IMAGES, HOURS, extrapolate, judge
 from okkhor.kaggle.kernel_code import PLAN_FILE, ROOT_VARIABLE
 from okkhor.kaggle.metadata import COMPETITION
+from okkhor.parent import bound_to_this_process
 from okkhor.runs import RUNS
 from okkhor.schema import HEADS
 from okkhor.scoring.submission import SUBMISSIONS
 from okkhor.settings import load_arguments, split_argument
 from okkhor.training.precision import choose_device
 
+SCRATCH = PACKAGES / ".rehearsal"
 NUM_SHARDS = 4  # of the repeated files, as the competition has
 FEW = 4  # times fewer images in the first of the two runs that the forecast's line goes through
 OTHERS_SHARE = 0.001  # of the labels, those that other batches may round to another class
@@ -52,8 +54,12 @@ def main(arguments: Sequence[str]) -> None:
             f"{root} has {num_images:,} test images: set rehearse.num_images as high, or a smaller folder."
         )
     print(f"{package}: the kernel in a fresh process, {describe_confinement(config.rehearse)}.")
-    with tempfile.TemporaryDirectory(dir=PACKAGES, prefix=".rehearsal-") as folder:
-        rehearse(package, plan, root, test, config.rehearse, Path(folder))
+    with holding(PACKAGES / LOCK):  # two at once would measure each other
+        shutil.rmtree(SCRATCH, ignore_errors=True)  # a killed one's
+        try:
+            rehearse(package, plan, root, test, config.rehearse, SCRATCH)
+        finally:
+            shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
 def describe_confinement(config: RehearseConfig) -> str:
@@ -164,6 +170,7 @@ def predict_by_pipeline(plan: KernelPlan, root: Path, folder: Path) -> bytes:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
     for arguments in plan.commands:
         command = [sys.executable, "-m", "okkhor.commands", *arguments, f"data.root={root}"]
+        command = bound_to_this_process(command)
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         if done.returncode:
             reason = (done.stderr.strip() or "no message").splitlines()[-1]

@@ -3,6 +3,8 @@
 Memory is measured as the sum over the command and its children of the most that each has had in RAM (VmHWM), twenty
 times a second; whatever goes beyond the limit is stopped at once. That counts the files that are mapped, libraries
 among them, which Kaggle's limit leaves out. RLIMIT_DATA refuses what is asked for in one piece.
+
+The command ends with the process that confines it, even where that one is killed.
 """
 
 import os
@@ -13,6 +15,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from okkhor.parent import bound_to_this_process
 
 NO_NETWORK = ("unshare", "--map-root-user", "--net")  # a network namespace of its own, in which nothing is connected
 PAUSE = 0.05  # seconds between two looks at the memory
@@ -47,7 +51,11 @@ def run_confined(command: Sequence[str], environment: Mapping[str, str], limit: 
     peak, exceeded = 0, False
     with log.open("w") as output:
         process = subprocess.Popen(
-            [*prefix, *command], env=dict(environment), stdout=output, stderr=output, start_new_session=True
+            [*prefix, *bound_to_this_process(command)],
+            env=dict(environment),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
         try:
             resource.prlimit(process.pid, resource.RLIMIT_DATA, (limit, limit))

@@ -17,7 +17,8 @@ def build_wheel(folder: Path) -> Path:
     project = Path(__file__).resolve().parents[3]
     if not (project / "pyproject.toml").exists():
         raise InputError(f"{project} is no checkout of Okkhor (no pyproject.toml), so there is nothing to build.")
-    with tempfile.TemporaryDirectory() as copy:  # a build leaves files, and takes in those of an older one
+    # a build leaves files, and takes in those of an older one; the copy lies where a killed one is found and removed
+    with tempfile.TemporaryDirectory(dir=folder.resolve()) as copy:
         for name in SOURCES:
             if (project / name).is_dir():
                 shutil.copytree(
