@@ -275,6 +275,14 @@ def refused(tmp_path: Path) -> Refused:
     return check
 
 
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What each stage makes, for the tests of faults."""
+    from stages import run_undisturbed
+
+    return run_undisturbed(tmp_path_factory.mktemp("undisturbed"))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What the faults came to, where the long form has tried many."""
     tries = sys.modules.get("tries")

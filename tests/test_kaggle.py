@@ -136,7 +136,8 @@ def test_a_confined_process_ends_with_the_one_that_is_killed(tmp_path: Path, num
     command = [sys.executable, "-c", CONFINE, str(log)]
     with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": source}) as parent:
         wait_until(lambda: log.exists() and log.read_text().endswith("\n"))
-        assert is_alive(confined := int(log.read_text()))
+        confined = int(log.read_text())
+        assert is_alive(confined)
         parent.send_signal(number)
     wait_until(lambda: not is_alive(confined))
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from conftest import Refused
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from okkhor.data.photos import read_photo
+from okkhor.errors import InputError
 
 GRAY = np.add.outer(np.arange(0, 120, 2), np.arange(0, 90, 1)).astype(np.uint8)  # (60, 90), different at every corner
 
@@ -93,13 +94,49 @@ def test_what_is_no_image_is_refused_with_its_path(tmp_path: Path, refused: Refu
     refused(["can't be read", "directory"], read_photo, tmp_path)
 
 
-def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path, refused: Refused) -> None:
+def write_blank_png(width: int, height: int) -> bytes:
+    """A whole one, all black, of 1 bit a pixel."""
+
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b""))
-    refused(["bomb.png", "more than 89,478,485 pixels"], read_photo, tmp_path / "bomb.png")
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes((1 + -(-width // 8)) * height))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_a_small_file_of_89_megapixels_is_refused_before_any_is_decoded(
+    tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(write_blank_png(9400, 9400))
+    assert path.stat().st_size < 500_000
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("it is decoded"))
+    refused(["bomb.png", "9,400 x 9,400 pixels", "at most 50,000,000"], read_photo, path)
+    refused(["9,400 x 9,400"], read_photo, Image.open(path))
+
+
+def test_a_header_of_billions_of_pixels_is_refused(tmp_path: Path, refused: Refused) -> None:
+    content = write_blank_png(1, 1)
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    (tmp_path / "bomb.png").write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
+    refused(["bomb.png", "more than 50,000,000 pixels"], read_photo, tmp_path / "bomb.png")
+
+
+def test_a_jpeg_of_more_pixels_is_read_since_it_is_decoded_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5_000_000)  # above which Pillow warns, and below twice that
+    Image.new("L", (3600, 2700), 200).save(tmp_path / "phone.jpg")
+    Image.new("L", (3600, 2700), 200).save(tmp_path / "phone.png")
+    assert read_photo(tmp_path / "phone.jpg", 5_000_000).shape == (1350, 1800)
+    with pytest.raises(InputError, match="3,600 x 2,700"):
+        read_photo(tmp_path / "phone.png", 5_000_000)
+
+
+def test_a_format_that_starts_other_programs_is_not_read(tmp_path: Path, refused: Refused) -> None:
+    Image.fromarray(GRAY).save(tmp_path / "a.eps")
+    refused(["a.eps", "not an image of a kind that is read here"], read_photo, tmp_path / "a.eps")
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,15 @@ from collections.abc import Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import okkhor
 from okkhor.commands.__main__ import main
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(
-    ["processes", *(f"okkhor.commands.{name}" for name in ("train", "predict", "ensemble", "prepare"))]
+    [
+        "processes",
+        *(f"okkhor.commands.{name}" for name in ("train", "predict", "ensemble", "prepare", "package", "report")),
+    ]
 )
 
 
@@ -30,6 +34,7 @@ def run(folder: Path, arguments: Sequence[str], output: Path, largest: int) -> N
     os.setsid()
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, -1))
     os.chdir(folder)
+    os.environ["PYTHONPATH"] = str(Path(okkhor.__file__).parents[1])  # for the processes that it starts
     multiprocessing.set_start_method("fork", force=True)  # as ./run.sh has it; a forkserver's children have their own
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with output.open("w", buffering=1) as file:

@@ -9,84 +9,19 @@ import re
 import shutil
 import signal
 import time
-from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from random import Random
 
 import pytest
 from processes import end, finish, start
-from tries import call, check_told, in_project, record, times
+from stages import FOLD, SAMPLE, SETTINGS, STAGES, Undisturbed, copy, read_made, told
+from tries import LONG, call, check_told, record, times
 
 from okkhor.commands import prepare as prepare_command
 from okkhor.data import loading
 from okkhor.data.competition import TrainSet, read_train_set
 from okkhor.rendering import sample as sample_module
-
-SAMPLE = ("config=smoke", "sample.images_per_grapheme=5", "sample.test_images=20")
-SETTINGS = (
-    *SAMPLE,
-    *("run=x", "model.backbone=test_resnet", "train.num_threads=1", "train.save_minutes=0", "train.batch_size=32"),
-    "data.rendered_fraction=0.1",
-)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A command, and the files that it makes."""
-
-    arguments: tuple[str, ...]
-    makes: tuple[str, ...]
-
-
-FOLD = "runs/x/fold0"
-STAGES = {
-    "render": Stage(("prepare", *SAMPLE, f"sample.processes={times(1, 2)}"), ("input/smoke/*",)),
-    "cache and folds": Stage(("prepare", *SAMPLE), ("folds/*.csv", "runs/.cache/*/images.*")),
-    "train": Stage(
-        ("train", "fold=0", *SETTINGS),
-        (
-            *(f"{FOLD}/model.safetensors", f"{FOLD}/*.parquet", f"{FOLD}/*.csv", f"{FOLD}/metrics.json"),
-            *(f"{FOLD}/config.yaml", "submissions/x-fold0.csv"),
-        ),
-    ),
-    "predict": Stage(("predict", "run=x"), (f"{FOLD}/test.parquet", "submissions/x-fold0.csv")),
-    "ensemble": Stage(("ensemble", "runs=[x]", "name=e"), ("submissions/e.csv",)),
-}
-
-
-def read_made(folder: Path, stage: Stage) -> dict[str, bytes]:
-    files = [path for pattern in stage.makes for path in folder.glob(pattern)]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-@dataclass(frozen=True)
-class Undisturbed:
-    """before: the folder as the stage found it. made: its files. seconds: how long it took."""
-
-    before: Path
-    made: dict[str, bytes]
-    seconds: float
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturbed]:
-    folder = in_project(tmp_path_factory.mktemp("undisturbed") / "project")
-    found = {}
-    for name, stage in STAGES.items():
-        if name == "cache and folds":  # the sample's rendering has made them too
-            for made in ("runs", "folds"):
-                shutil.rmtree(folder / made)
-        if name == "predict":
-            (folder / FOLD / "test.parquet").unlink()
-            (folder / "submissions/x-fold0.csv").unlink()
-        before = folder.parent / name
-        shutil.copytree(folder, before, symlinks=True)
-        started = time.monotonic()
-        assert finish(start(folder, *stage.arguments)) == 0, (folder / "output.txt").read_text()
-        found[name] = Undisturbed(before, read_made(folder, stage), time.monotonic() - started)
-        assert found[name].made
-    return found
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -112,16 +47,10 @@ def test_a_command_killed_at_any_moment_and_typed_again_ends_as_if_undisturbed(
         shutil.rmtree(folder)
 
 
-def copy(undisturbed: Undisturbed, folder: Path) -> Path:
-    shutil.copytree(undisturbed.before, folder, symlinks=True)
-    return folder
+SEVERAL_FILES = [name for name in STAGES if name != "ensemble"]  # whose file is a few lines
 
 
-def told(folder: Path, output: str = "output.txt") -> str:
-    return (folder / output).read_text()
-
-
-@pytest.mark.parametrize("name", [name for name in STAGES if name != "ensemble"])  # whose file is a few lines
+@pytest.mark.parametrize("name", SEVERAL_FILES if LONG else SEVERAL_FILES[:-2])
 def test_a_full_disk_is_told_and_with_room_the_same_command_ends_well(
     name: str, undisturbed: dict[str, Undisturbed], tmp_path: Path
 ) -> None:

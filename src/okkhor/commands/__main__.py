@@ -34,11 +34,21 @@ COMMANDS = {
 
 LONGEST = 1000  # characters of a message
 
-MENDABLE = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
-)
-"""What a person can mend of what the system refuses: a full disk, a folder that may not be written or is gone."""
+MENDABLE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Make room, or set another folder."),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "Allow this user to read and write there, or set another folder."),
+    errno.EROFS: "Set a folder that can be written to.",
+    **dict.fromkeys(
+        (errno.ENOENT, errno.ENOTDIR),
+        "Was it moved or deleted, or does a link lead nowhere? Put it back, or name another.",
+    ),
+    **dict.fromkeys((errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY), "Move away what is in its place."),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP), "Set a shorter path, without a link that leads back to itself."),
+    **dict.fromkeys((errno.EIO, errno.ESTALE), "The disk or the network to it fails: see whether the files are whole."),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Allow more open files, by `ulimit -n 4096`."),
+    errno.ENOMEM: "Try a smaller train.batch_size, or fewer data.num_workers.",
+}
+"""What a person can mend of what the system refuses, and how."""
 
 HELP = """usage: ./run.sh [command] key=value ...
 
@@ -70,9 +80,11 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in MENDABLE:
             raise
-        tell("Files", f"{error.filename or 'writing'}: {error.strerror}. Make room, or set another folder.")
+        tell("Files", f"{error.filename or 'writing'}: {error.strerror}. {MENDABLE[error.errno]}")
         return 2
     except (MemoryError, RuntimeError) as error:
+        if has_lost_another(error):
+            return 2
         remedy = find_remedy(error)
         if not remedy:
             raise
@@ -95,6 +107,12 @@ def find_remedy(error: Exception) -> str:
     if name == "BrokenProcessPool" or "DataLoader" in text or "/torch_" in text:  # a file of /dev/shm
         return "Is memory or /dev/shm full? Type the same again to go on; data.num_workers=0 needs no workers."
     return ""
+
+
+def has_lost_another(error: Exception) -> bool:
+    """Whether this is one process of several, and can't reach another, of whose end the launcher tells."""
+    is_distributed = type(error).__name__.startswith("Dist") or "gloo" in str(error) or "NCCL" in str(error)
+    return "LOCAL_RANK" in os.environ and is_distributed
 
 
 def tell(kind: str, text: str) -> None:

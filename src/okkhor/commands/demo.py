@@ -12,6 +12,8 @@ from okkhor.rendering.outlines import draw_outline, read_shown_components
 from okkhor.schema import HEADS
 from okkhor.settings import load_arguments
 
+MOST_PIXELS = 1_000_000  # of a drawing; the page's sheet has 708 x 411
+
 
 def main(arguments: Sequence[str]) -> None:
     check_extra("demo", "starlette", "uvicorn")
@@ -38,7 +40,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def answer(reader: Reader, png: bytes) -> Mapping[str, object]:
     """What the page shows of a drawing."""
-    return describe(reader.read([load_scan(BytesIO(png))])[0])
+    return describe(reader.read([load_scan(BytesIO(png), MOST_PIXELS)])[0])
 
 
 def describe(reading: Reading) -> dict[str, object]:

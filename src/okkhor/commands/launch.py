@@ -20,7 +20,7 @@ TIME_TO_SAVE = 60  # seconds that processes have after Ctrl-C
 def launch(command: str, arguments: Sequence[str], processes: int) -> None:
     """Run `command` with these arguments in so many processes on this machine, each with its share of the cores.
 
-    Raises SystemExit with the status of the process that failed first, InputError where it was killed.
+    Raises SystemExit with the status of the process that failed, InputError where one was killed.
     """
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes tell it themselves
     cores = len(os.sched_getaffinity(0))
@@ -41,12 +41,13 @@ def launch(command: str, arguments: Sequence[str], processes: int) -> None:
     try:
         elastic_launch(settings, program)(*rest)
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        if failure.exitcode < 0:  # which has told nothing itself
+        # the cause of the others: a signal, below 0, then a bug, 1; who has lost another process ends in silence by 2
+        status = min(failure.exitcode for failure in error.failures.values())
+        if status < 0:  # which has told nothing itself
             raise InputError(
-                f"A process of the {processes} was ended by {Signals(-failure.exitcode).name}, by the system if memory "
+                f"A process of the {processes} was ended by {Signals(-status).name}, by the system if memory "
                 "ran out. Type the same again to go on from the last saved state."
             ) from None
-        raise SystemExit(failure.exitcode) from None
+        raise SystemExit(status) from None
     except SignalException:
         raise KeyboardInterrupt from None

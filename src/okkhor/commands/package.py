@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill; when the block ends well, it becomes `folder`. Killed at any moment, that is whole or gone.
+    """Give a folder to fill; when the block ends well, it becomes `folder`, which is whole at any moment, or not there.
 
     A folder can't be renamed over another: the old one is moved away before it is removed, and so never half there.
     """

@@ -15,7 +15,7 @@ from torch import nn
 from okkhor.commands.inference import load_network
 from okkhor.commands.members import Member, open_member
 from okkhor.config import DataConfig
-from okkhor.data.photos import Photo, describe_photo, read_photo
+from okkhor.data.photos import MOST_PIXELS, Photo, describe_photo, read_photo
 from okkhor.data.pixels import prepare_image
 from okkhor.data.scanning import scan_photo
 from okkhor.predictions import Predictions
@@ -103,9 +103,9 @@ def open_reader(name: str, fold: object = None, arguments: Sequence[str] = ()) -
     return Reader(member, tuple(networks), config.data, precision)
 
 
-def load_scan(photo: Photo) -> NDArray[np.uint8]:
-    """(IMAGE_HEIGHT, IMAGE_WIDTH) uint8. Raises InputError for what is no image, and for a blank one."""
-    return scan_photo(read_photo(photo), describe_photo(photo))
+def load_scan(photo: Photo, most_pixels: int = MOST_PIXELS) -> NDArray[np.uint8]:
+    """(IMAGE_HEIGHT, IMAGE_WIDTH) uint8. Raises InputError for what is no image, too large a one, and a blank one."""
+    return scan_photo(read_photo(photo, most_pixels), describe_photo(photo))
 
 
 def read_one(photo: Photo, run: str, fold: object) -> Reading:

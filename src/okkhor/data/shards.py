@@ -5,6 +5,7 @@ columns at a time is decoded, turned into rows and written to an unlinked file; 
 """
 
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,11 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from okkhor.data.tables import PLAIN_TEXT, PLAIN_TEXT_MEANS
 from okkhor.errors import InputError
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS
 
 PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
 EXPECTED_COLUMNS = ["image_id", *PIXEL_COLUMNS]
+IMAGE_ID = re.compile(PLAIN_TEXT)  # as in the csv files; numpy gives each id as much room as the longest one has
 COLUMNS_PER_BLOCK = 512  # decoded at a time: pyarrow's own memory is for columns, however few their rows
 IMAGES_PER_BLOCK = 2048  # 66 MB of pixels
 DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError)  # what pyarrow raises for a damaged file
@@ -66,15 +69,19 @@ def open_shard(path: Path) -> Shard:
             raise InputError(f"{path}: the file is empty (0 bytes). Copy or download it again.")
         with open_parquet(path) as file:
             _check_schema(path, file.schema_arrow)
-            column = file.read(columns=["image_id"])["image_id"]
-            image_ids = np.asarray(column.to_pylist(), dtype=np.str_)
+            image_ids = file.read(columns=["image_id"])["image_id"].to_pylist()
     except DAMAGED as error:
         raise _damaged(path, error) from error
-    if len(column) == 0:
+    if not image_ids:
         raise InputError(f"{path}: 0 rows, expected at least one image.")
-    if column.null_count:
-        raise InputError(f"{path}: image_id is missing in {column.null_count} rows.")
-    return Shard(path, image_ids)
+    if None in image_ids:
+        raise InputError(f"{path}: image_id is missing in {image_ids.count(None)} rows.")
+    wrong = next((row for row, text in enumerate(image_ids) if not IMAGE_ID.fullmatch(text)), None)
+    if wrong is not None:
+        raise InputError(
+            f"{path}: image_id of row {wrong + 1} is '{image_ids[wrong][:40]}', expected {PLAIN_TEXT_MEANS}."
+        )
+    return Shard(path, np.asarray(image_ids, dtype=np.str_))
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -161,6 +168,11 @@ def _read_columns(shard: Shard) -> Iterator[NDArray[np.uint8]]:
                     if column.null_count:
                         image_id = shard.image_ids[column.is_null().to_numpy().argmax()]
                         raise InputError(f"{shard.path}: image {image_id} has no value in pixel column '{name}'.")
+                if len(table) != len(shard.image_ids):
+                    raise InputError(
+                        f"{shard.path}: has {len(table)} images, but had {len(shard.image_ids)} when it was opened: "
+                        "another file has taken its place. Start again."
+                    )
                 yield np.stack([column.to_numpy() for column in table.columns])
     except DAMAGED as error:
         raise _damaged(shard.path, error) from error

@@ -18,6 +18,10 @@ SOLUTION_COLUMNS = ("row_id", "target", "usage")
 MAX_TEXT = 200  # characters of an id or a grapheme; Kaggle's longest has 12
 CONTROL = "\\x00-\\x1f\\x7f-\\x9f\u2028\u2029"
 PLAIN_TEXT = rf"-?[0-9]{{1,{MAX_TEXT}}}|[^=+@\-{CONTROL}][^{CONTROL}]{{0,{MAX_TEXT - 1}}}"
+PLAIN_TEXT_MEANS = (
+    f"1 to {MAX_TEXT} characters, none of them a control character, and no = + - @ before them, "
+    "which a spreadsheet would take for a formula"
+)
 
 
 def read_csv(
@@ -99,9 +103,8 @@ def _check_texts(column: pd.Series, path: Path) -> None:
     wrong = np.flatnonzero(~column.str.fullmatch(PLAIN_TEXT).to_numpy(dtype=bool))
     if len(wrong):
         raise InputError(
-            f"{path}, line {wrong[0] + 2}: {column.name} is '{column.iloc[wrong[0]][:40]}', expected at most "
-            f"{MAX_TEXT} characters, none of them a control character, and no = + - @ before them, "
-            "which a spreadsheet would take for a formula."
+            f"{path}, line {wrong[0] + 2}: {column.name} is '{column.iloc[wrong[0]][:40]}', "
+            f"expected {PLAIN_TEXT_MEANS}."
         )
 
 
