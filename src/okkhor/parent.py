@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def bound_to_this_process(command: Sequence[str]) -> list[str]:
     """The command, to be started from the main thread: Linux kills it when the thread that started it has ended."""
-    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
+    return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(os.getpid()), *command]
 
 
 def become(parent: int, command: Sequence[str]) -> None:

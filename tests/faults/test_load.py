@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,20 @@ import yaml
 from processes import context, finish, start
 from tries import LONG, in_project, record
 
-from okkhor.config import Config, FoldsConfig, ModelConfig
+from okkhor.commands.fold import make_trainer, save_predictor, validate
+from okkhor.commands.training_set import TrainingSet
+from okkhor.config import Config, DataConfig, FoldsConfig, ModelConfig, TrainConfig
+from okkhor.data.augmentation import Augmentation
 from okkhor.data.folds import load_folds
+from okkhor.data.loading import CachedImages, ShuffledBatches, make_training_loader, make_validation_loader
 from okkhor.data.tables import read_train_table
 from okkhor.models.network import create_network
 from okkhor.predictions import Predictions, write_predictions
 from okkhor.schema import HEAD_NAMES, HEADS, SUBMISSION_ORDER
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.trained_graphemes import count_graphemes, write_graphemes
+from okkhor.training.distributed import Group
+from okkhor.training.fit import fit
 from okkhor.training.loop import infer
 from okkhor.training.precision import Precision
 
@@ -114,8 +121,11 @@ def in_folder(folder: Path, function: Callable[[Path], None]) -> None:
 
 
 def resident() -> tuple[float, int]:
-    """MB of memory, and the number of open files."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    """MB of memory of this process and its loader workers, and the number of files that this one has open."""
+    children = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
+    pages = 0
+    for number in ("self", *(number for numbers in children for number in numbers)):
+        pages += int(Path(f"/proc/{number}/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1e6, len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -136,4 +146,41 @@ def test_a_hundred_thousand_predictions_leave_memory_and_files_as_they_were() ->
     after, files_after = resident()
     record("100,000 predictions", f"{after - before:+.1f} MB, {files_after - files:+} files")
     assert after - before < 20
+    assert files_after == files
+
+
+STEPS_PER_EPOCH, EPOCHS = 100, 110
+
+
+def test_ten_thousand_steps_of_training_leave_memory_and_files_as_they_were(tmp_path: Path) -> None:
+    """With a loader's worker, augmentation, the mean of the weights, validation and a state after each epoch."""
+    random, number = np.random.default_rng(0), 8 * STEPS_PER_EPOCH
+    config = Config(
+        data=DataConfig(size=32),
+        model=ModelConfig(backbone="test_resnet"),
+        train=TrainConfig(epochs=EPOCHS, batch_size=8, ema_decay=0.99),
+    )
+    np.save(tmp_path / "images.npy", random.integers(0, 256, (number, 32, 32), np.uint8))
+    labels = {head.name: random.integers(0, head.num_classes, number) for head in HEADS}
+    training = TrainingSet([tmp_path / "images.npy"], np.arange(number), labels, np.zeros((1, 3), np.int64))
+    images = CachedImages(training.caches, training.rows, labels, Augmentation(config.augment))
+    order = ShuffledBatches(number, 8, seed=0)
+    network = create_network(config.model, image_size=32)
+    precision = Precision(torch.device("cpu"), torch.float32)
+    trainer = make_trainer(network, config, precision, training, len(order), Group())
+    truth = Predictions(np.array([f"Train_{row}" for row in range(64)]), {}, {k: v[:64] for k, v in labels.items()})
+    held_out = make_validation_loader(CachedImages(training.caches, np.arange(64), truth.labels or {}), 64, 0, False)
+    measured: dict[int, tuple[float, int]] = {}
+    fit(
+        trainer,
+        make_training_loader(images, order, 1, False),
+        order,
+        validate=partial(validate, batches=held_out, truth=truth, precision=precision, group=Group()),
+        save=partial(save_predictor, folder=tmp_path),
+        folder=tmp_path,
+        prepare_epoch=lambda epoch, _: measured.update({epoch: resident()}),
+    )
+    (before, files), (after, files_after) = measured[EPOCHS - 101], measured[EPOCHS - 1]
+    record("10,000 steps of training", f"{after - before:+.1f} MB, {files_after - files:+} files")
+    assert after - before < 30
     assert files_after == files

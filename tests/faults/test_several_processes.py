@@ -42,7 +42,9 @@ def is_alive(pid: int) -> bool:
 def test_a_killed_process_of_two_is_told_soon_and_typed_again_the_run_goes_on(
     undisturbed: dict[str, Undisturbed], tmp_path: Path
 ) -> None:
-    random = Random(0)
+    random, folder = Random(0), copy(undisturbed["train"], tmp_path / "unbroken")
+    assert finish(start(folder, *COMMAND)) == 0, told(folder)
+    unbroken = (folder / FOLD / "model.safetensors").read_bytes()
     for number in range(times(1, 10)):
         folder = copy(undisturbed["train"], tmp_path / str(number))
         process = start(folder, *COMMAND)
@@ -72,5 +74,5 @@ def test_a_killed_process_of_two_is_told_soon_and_typed_again_the_run_goes_on(
 
         assert finish(start(folder, *COMMAND)) == 0, told(folder)
         assert "Going on from" in told(folder)
-        assert (folder / FOLD / "metrics.json").exists()
-        record("2 processes: typed again", "went on")
+        assert (folder / FOLD / "model.safetensors").read_bytes() == unbroken
+        record("2 processes: typed again", "same weights")

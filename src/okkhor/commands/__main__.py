@@ -12,7 +12,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from okkhor.errors import ConfigError, InputError
+from okkhor.errors import LOST_ANOTHER, ConfigError, InputError
 
 COMMANDS = {
     "download": "the competition's files by Kaggle's own client, checked, into input/bengaliai-cv19",
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     except (MemoryError, RuntimeError) as error:
         if has_lost_another(error):
-            return 2
+            return LOST_ANOTHER
         remedy = find_remedy(error)
         if not remedy:
             raise
@@ -110,7 +110,7 @@ def find_remedy(error: Exception) -> str:
 
 
 def has_lost_another(error: Exception) -> bool:
-    """Whether this is one process of several, and can't reach another, of whose end the launcher tells."""
+    """Whether this is one process of several, and torch's gloo or NCCL can't reach another."""
     is_distributed = type(error).__name__.startswith("Dist") or "gloo" in str(error) or "NCCL" in str(error)
     return "LOCAL_RANK" in os.environ and is_distributed
 

@@ -10,7 +10,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from okkhor.errors import InputError
+from okkhor.errors import LOST_ANOTHER, InputError
 from okkhor.parent import bound_to_this_process
 from okkhor.training.interrupt import SIGNALS
 
@@ -41,8 +41,10 @@ def launch(command: str, arguments: Sequence[str], processes: int) -> None:
     try:
         elastic_launch(settings, program)(*rest)
     except ChildFailedError as error:
-        # the cause of the others: a signal, below 0, then a bug, 1; who has lost another process ends in silence by 2
+        # what ended first: a signal, which is below 0, then a bug, then what was told; LOST_ANOTHER only follows
         status = min(failure.exitcode for failure in error.failures.values())
+        if status == LOST_ANOTHER:
+            raise InputError(f"The {processes} processes do not reach each other on this machine's network.") from None
         if status < 0:  # which has told nothing itself
             raise InputError(
                 f"A process of the {processes} was ended by {Signals(-status).name}, by the system if memory "
