@@ -278,9 +278,9 @@ def refused(tmp_path: Path) -> Refused:
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What each stage makes, for the tests of faults."""
-    from stages import run_undisturbed
+    from stages import UndisturbedStages
 
-    return run_undisturbed(tmp_path_factory.mktemp("undisturbed"))
+    return UndisturbedStages(tmp_path_factory.mktemp("undisturbed"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

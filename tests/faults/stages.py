@@ -65,24 +65,34 @@ class Undisturbed:
     seconds: float
 
 
-def run_undisturbed(folder: Path) -> dict[str, Undisturbed]:
-    """All stages, one after the other, in a project within the folder."""
-    project = in_project(folder / "project")
-    found = {}
-    for name, stage in STAGES.items():
+class UndisturbedStages(dict[str, Undisturbed]):
+    """By name, each run when it is first asked for, after those before it, in a project within the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.project = in_project(folder / "project")
+
+    def __missing__(self, wanted: str) -> Undisturbed:
+        names = list(STAGES)
+        for name in names[len(self) : names.index(wanted) + 1]:
+            self[name] = self.run(name)
+        return self[wanted]
+
+    def run(self, name: str) -> Undisturbed:
+        project, stage = self.project, STAGES[name]
         if name == "cache and folds":  # the sample's rendering has made them too
             for made in ("runs", "folds"):
                 shutil.rmtree(project / made)
         if name == "predict":
             (project / FOLD / "test.parquet").unlink()
             (project / "submissions/x-fold0.csv").unlink()
-        before = folder / name
+        before = self.folder / name
         shutil.copytree(project, before, symlinks=True)
         started = time.monotonic()
         assert finish(start(project, *stage.arguments)) == 0, told(project)
-        found[name] = Undisturbed(before, read_made(project, stage), time.monotonic() - started)
-        assert found[name].made
-    return found
+        found = Undisturbed(before, read_made(project, stage), time.monotonic() - started)
+        assert found.made
+        return found
 
 
 def copy(undisturbed: Undisturbed, folder: Path) -> Path:

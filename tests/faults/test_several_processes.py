@@ -17,7 +17,7 @@ LONGEST = 90  # seconds from the kill to the end, on a busy machine
 
 def workers_of(launcher: int) -> list[int]:
     """The processes that train, by their rank."""
-    ranks = {}
+    ranks: dict[bytes, int] = {}
     for number in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
         environment = Path(f"/proc/{number}/environ").read_bytes().split(b"\0")
         ranks |= {entry: int(number) for entry in environment if entry.startswith(b"LOCAL_RANK=")}
