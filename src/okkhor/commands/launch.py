@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from signal import SIG_IGN, Signals, getsignal
+from signal import SIG_IGN, SIGTERM, Signals, getsignal
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -41,8 +41,7 @@ def launch(command: str, arguments: Sequence[str], processes: int) -> None:
     try:
         elastic_launch(settings, program)(*rest)
     except ChildFailedError as error:
-        # what ended first: a signal, which is below 0, then a bug, then what was told; LOST_ANOTHER only follows
-        status = min(failure.exitcode for failure in error.failures.values())
+        status = min((failure.exitcode for failure in error.failures.values()), key=rank_cause)
         if status == LOST_ANOTHER:
             raise InputError(f"The {processes} processes do not reach each other on this machine's network.") from None
         if status < 0:  # which has told nothing itself
@@ -53,3 +52,11 @@ def launch(command: str, arguments: Sequence[str], processes: int) -> None:
         raise SystemExit(status) from None
     except SignalException:
         raise KeyboardInterrupt from None
+
+
+def rank_cause(status: int) -> tuple[bool, bool, int]:
+    """A signal, which is below 0, comes before a bug and what was told.
+
+    What follows from another's end comes last: torch's SIGTERM to those that are left, and LOST_ANOTHER.
+    """
+    return status == LOST_ANOTHER, status == -SIGTERM, status
