@@ -22,7 +22,7 @@ Gray = NDArray[np.uint8]
 @pytest.fixture(scope="module", params=["ক্ষি", "র্গা", "ড়"])
 def scan(request: pytest.FixtureRequest) -> Gray:
     generator = np.random.default_rng(3)
-    ranges = HandConfig(scraps=(0.0, 0.0))
+    ranges = HandConfig(scraps=(0.0, 0.0), cut=(0.0, 0.0))  # of ink at the edge a photo has more
     handwritten, others = find_faces(())
     return draw_grapheme(request.param, make_writers(handwritten, others, 1, ranges, generator)[0], ranges, generator)
 
