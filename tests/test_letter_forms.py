@@ -5,7 +5,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from okkhor.rendering.drawing import find_glyph, find_own_glyph
+from okkhor.rendering.drawing import find_glyph, find_glyph_with_forms
 from okkhor.rendering.fonts import find_faces, shapes_well
 from okkhor.rendering.graphemes import read_graphemes
 from okkhor.rendering.letter_forms import CARRIERS, choose_variants, find_own_glyphs, put_forms, read_forms
@@ -61,7 +61,7 @@ def test_all_graphemes_can_be_drawn_with_all_forms_in_all_faces() -> None:
         for grapheme in read_graphemes():
             if shapes_well(face, grapheme.text) and set(grapheme.text) & set(chain(*read_forms())):
                 glyph = find_glyph(face, grapheme.text)
-                own = find_own_glyph(face, grapheme.text, choose_variants(glyph, face, 1.0, GENERATOR))
+                own = find_glyph_with_forms(face, grapheme.text, choose_variants(glyph, face, 1.0, GENERATOR))
                 assert own.strokes
                 assert np.isfinite(np.concatenate(own.strokes)).all()
 

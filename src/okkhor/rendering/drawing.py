@@ -115,7 +115,7 @@ def draw_grapheme(text: str, writer: Writer, ranges: HandConfig, generator: np.r
     glyph = find_glyph(writer.face, text)
     variants = choose_variants(glyph, writer.face, hand["own_forms"], generator)
     if any(variant >= 0 for variant in variants):
-        glyph = find_own_glyph(writer.face, text, variants)
+        glyph = find_glyph_with_forms(writer.face, text, variants)
     return draw_image(write_glyph(glyph, writer, hand, generator), hand, generator)
 
 
@@ -127,7 +127,7 @@ def find_glyph(face: Face, text: str) -> Glyph:
 
 
 @lru_cache(maxsize=1024)
-def find_own_glyph(face: Face, text: str, variants: tuple[int, ...]) -> Glyph:
+def find_glyph_with_forms(face: Face, text: str, variants: tuple[int, ...]) -> Glyph:
     """The strokes of a font's glyph with forms of our own in the place of some parts: see letter_forms."""
     return put_forms(find_glyph(face, text), face, variants)
 
