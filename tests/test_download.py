@@ -98,7 +98,7 @@ def test_what_kaggle_refuses_is_told_in_two_lines(client: Callable[..., Path], e
 def test_without_the_client_it_says_what_to_type(client: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     folder = client(str)
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(InputError, match=r"pip install -c requirements.lock -e '.\[download\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '.\[download\]'"):
         download(folder)
 
 

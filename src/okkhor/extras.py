@@ -14,5 +14,5 @@ def check_extra(extra: str, *packages: str, purpose: str = "") -> None:
     if missing:
         raise ConfigError(
             f"{purpose or extra} needs {' and '.join(missing)}, an extra. Install it, then start again:\n"
-            f".venv/bin/python -m pip install -c requirements.lock -e '.[{extra}]'"
+            f".venv/bin/python -m pip install -e '.[{extra}]'"
         )

@@ -4,12 +4,14 @@ import shutil
 import time
 import zipfile
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 
 from processes import finish, start
 from tries import in_project, times
 
-SAMPLE = ("config=smoke", "sample.images_per_grapheme=5", "sample.test_images=20")
+forkserver.ensure_running()  # its imports take seconds: here other tests run beside them
+SAMPLE = ("config=smoke", "sample.images_per_grapheme=3", "sample.test_images=20")
 SETTINGS = (
     *SAMPLE,
     *("run=x", "model.backbone=test_resnet", "train.num_threads=1", "train.save_minutes=0", "train.batch_size=32"),

@@ -22,7 +22,7 @@ from okkhor.commands import prepare as prepare_command
 from okkhor.commands import score as score_command
 from okkhor.config import FoldsConfig
 from okkhor.data import competition as competition_module
-from okkhor.data.competition import TestSet as TestImages
+from okkhor.data.competition import TestSet as ImagesToRead
 from okkhor.data.competition import TrainSet
 from okkhor.data.folds import FOLDS, read_folds
 from okkhor.data.shards import Shard
@@ -55,7 +55,7 @@ def project(competition: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture
-def _known_rest(train_set: TrainSet, test_set: TestImages) -> Iterator[None]:
+def _known_rest(train_set: TrainSet, test_set: ImagesToRead) -> Iterator[None]:
     """Shards and settings are read once, which takes a quarter of a second each."""
     known: dict[str, tuple[Shard, ...]] = {"train": train_set.shards, "test": test_set.shards}
     with pytest.MonkeyPatch.context() as patch:
@@ -80,7 +80,7 @@ def damaged(path: Path, mutation: Mutation, random: Random) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", ["train", "test", "class_map", "sample_submission"])
 @given(mutation=DAMAGE, random=RANDOM)
-@property_settings(60, 1000)
+@property_settings(40, 1000)
 @pytest.mark.usefixtures("_known_rest")
 def test_a_damaged_table_is_read_as_it_stands_or_refused_by_name(
     project: Path, name: str, mutation: Mutation, random: Random
@@ -115,7 +115,7 @@ def check_as_it_stands(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["submission.csv", "input/small/solution.csv", "input/small/test.csv"])
 @given(mutation=DAMAGE, random=RANDOM)
-@property_settings(40, 800)
+@property_settings(25, 800)
 @pytest.mark.usefixtures("_known_rest")
 def test_a_damaged_submission_has_its_true_score_or_none(
     project: Path, name: str, mutation: Mutation, random: Random

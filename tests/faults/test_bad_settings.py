@@ -74,7 +74,7 @@ def check_plain(config: Config) -> None:
 @example("fold", "[" * 3000)
 @example("data.root", "\udcff")
 @example("data.root", "a\0b")
-@property_settings(60, 1500)
+@property_settings(30, 1500)
 def test_a_setting_is_taken_as_it_stands_or_refused_by_name(key: str, value: str) -> None:
     told = ""
     try:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
 
@@ -16,11 +17,12 @@ from okkhor.errors import InputError
 LONG = os.environ.get("OKKHOR_FAULTS") == "long"  # ./run.sh test faults
 TOLD_LINES, TOLD_CHARACTERS = 3, 1200  # the most that a person is told: 2 lines, or 3 where a bar or a note came before
 
+Tries = TypeVar("Tries")
 Mutation = Callable[[bytes, Random], bytes]
 outcomes: Counter[tuple[str, str]] = Counter()
 
 
-def times(short: int, long: int) -> int:
+def times(short: Tries, long: Tries) -> Tries:
     """How many tries: short within the normal suite, long in the long form."""
     return long if LONG else short
 

@@ -19,13 +19,7 @@ def build_wheel(folder: Path) -> Path:
         raise InputError(f"{project} is no checkout of Okkhor (no pyproject.toml), so there is nothing to build.")
     # a build leaves files, and takes in those of an older one; the copy lies where a killed one is found and removed
     with tempfile.TemporaryDirectory(dir=folder.resolve()) as copy:
-        for name in SOURCES:
-            if (project / name).is_dir():
-                shutil.copytree(
-                    project / name, Path(copy) / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__")
-                )
-            else:
-                shutil.copy(project / name, copy)
+        copy_sources(project, Path(copy))
         command = [sys.executable, "-m", "pip", "wheel", *OPTIONS, "--wheel-dir", str(folder), copy]
         built = subprocess.run(command, capture_output=True, text=True)
     if built.returncode:
@@ -35,3 +29,12 @@ def build_wheel(folder: Path) -> Path:
             f"It needs pip and setuptools 77 or newer in {sys.executable}."
         )
     return next(folder.glob("okkhor-*.whl"))
+
+
+def copy_sources(project: Path, folder: Path) -> None:
+    """One by one: shutil.copytree would gather the errors of a full disk, without a number."""
+    for path in [path for name in SOURCES for path in (project / name, *(project / name).rglob("*"))]:
+        own = path.relative_to(project)
+        if path.is_file() and not any(part == "__pycache__" or part.endswith(".egg-info") for part in own.parts):
+            (folder / own).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / own)
