@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import GRAPHEMES, NUM_TEST, NUM_TRAIN, SMALL, TRIPLES, number_of, paint_blocks, read_number
+from conftest import GRAPHEMES, NUM_TRAIN, SMALL, TRIPLES, number_of, read_number
 
-from okkhor.config import AugmentConfig, DataConfig
-from okkhor.data import competition, streaming
+from okkhor.config import AugmentConfig
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.competition import TrainSet
 from okkhor.data.loading import (
@@ -18,7 +17,6 @@ from okkhor.data.loading import (
     make_training_loader,
     make_validation_loader,
 )
-from okkhor.data.streaming import stream_images
 from okkhor.schema import HEAD_NAMES
 
 
@@ -168,20 +166,6 @@ def test_seed_and_epoch_alone_fix_the_order() -> None:
     assert list(ShuffledBatches(50, 8, seed=5)) != first
     numbers = [number for batch in ShuffledBatches(50, 8, seed=0) for number in batch.indices]
     assert numbers != sorted(numbers)
-
-
-def test_test_images_stream_from_all_shards_each_once_under_their_own_ids(
-    test_set: competition.TestSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(streaming, "read_images", paint_blocks)
-    data = DataConfig(size=SMALL, cache_dir=str(tmp_path))
-    seen = []
-    for image_ids, images in stream_images(test_set.shards, data, batch_size=1):
-        assert images.shape == (1, 1, SMALL, SMALL)
-        assert read_number(images[0, 0].numpy()) == number_of(image_ids[0])
-        seen += image_ids.tolist()
-    assert seen == [f"Test_{number}" for number in range(NUM_TEST)]
-    assert seen == [image_id for shard in test_set.shards for image_id in shard.image_ids]
 
 
 def test_images_of_a_second_cache_count_on_from_the_first(small_cache: Path) -> None:

@@ -23,7 +23,6 @@ from okkhor.data import loading
 from okkhor.data.competition import TrainSet, read_train_set
 from okkhor.rendering import sample as sample_module
 
-
 # Rendering ends with the cache and the folds: in the short form it stands for both.
 TRIED = [name for name in STAGES if LONG or name != "cache and folds"]
 

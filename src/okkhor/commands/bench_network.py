@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from okkhor.commands.bench_timing import Figure, compare
 from okkhor.commands.fold import make_trainer, validate
-from okkhor.commands.inference import predict_images
+from okkhor.commands.inference import Readers, predict_images
 from okkhor.commands.prepare import Prepared
 from okkhor.commands.training_set import TrainingSet, select_training_set
 from okkhor.config import Config
@@ -145,9 +145,10 @@ def make_validation(network: nn.Module, config: Config, prepared: Prepared, prec
 def make_prediction(network: nn.Module, config: Config, prepared: Prepared, precision: Precision) -> Callable[[], int]:
     """All train images as if they were test's: there are more of them, and a shard of test has 50,000 too."""
     test = TestSet(prepared.train.table, prepared.train.shards)
+    readers = Readers({"untrained": network}, config.data, config.train.batch_size, precision, num_views=1)
 
     def run() -> int:
-        (table,) = predict_images([network], test, config.data, config.train.batch_size, precision, num_views=1)
+        (table,) = predict_images(readers, test)
         return len(table)
 
     return run

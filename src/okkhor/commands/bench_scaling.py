@@ -17,7 +17,7 @@ import pandas as pd
 from okkhor.commands.bench_input import build_anew, repeat_shards
 from okkhor.commands.bench_network import TrainingLoop
 from okkhor.commands.bench_timing import Apart, Figure, Target, make_figure, read_memory, run_apart
-from okkhor.commands.inference import predict_images
+from okkhor.commands.inference import Readers, predict_images
 from okkhor.commands.prepare import Prepared
 from okkhor.commands.training_set import select_training_set
 from okkhor.config import Config
@@ -141,7 +141,8 @@ def submit(config: Config, test: TestSet) -> int:
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
     config = replace(config, model=replace(config.model, graphemes="none"))
     network = place_network(create_network(config.model, config.data.size), precision.device)
-    (table,) = predict_images([network], test, config.data, config.train.batch_size, precision, num_views=1)
+    readers = Readers({"untrained": network}, config.data, config.train.batch_size, precision, num_views=1)
+    (table,) = predict_images(readers, test)
     decoded = decode(table.probabilities)
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=RUNS) as folder:
         write_predictions(table, decoded, Path(folder) / "test.parquet")

@@ -12,7 +12,8 @@ from okkhor.commands.inference import load_network
 from okkhor.commands.members import name_member, open_member
 from okkhor.config import Config
 from okkhor.data.competition import read_test_set
-from okkhor.data.streaming import stream_images
+from okkhor.data.pixels import prepare_images
+from okkhor.data.shards import read_images
 from okkhor.errors import ConfigError, InputError
 from okkhor.extras import check_extra
 from okkhor.files import replacing
@@ -50,8 +51,9 @@ def read_some_images(config: Config) -> torch.Tensor:
     test = read_test_set(Path(config.data.root))
     if test is None:
         raise InputError(f"data.root={config.data.root}: no test images to check the files with. Name another folder.")
-    _, images = next(stream_images(test.shards, config.data, NUM_IMAGES))
-    return images
+    _, block = next(read_images(test.shards[0], Path(config.data.cache_dir)))
+    prepared = prepare_images(block[:NUM_IMAGES], config.data.size, config.data.crop_to_ink)
+    return torch.from_numpy(prepared).unsqueeze(1)
 
 
 def compare(network: nn.Module, path: Path, images: torch.Tensor, precision: Precision) -> float:

@@ -6,12 +6,11 @@ SciPy, scikit-learn and tqdm.
 
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import okkhor
-from okkhor.commands.inference import load_network, predict_images
-from okkhor.commands.kernel_plan import KernelMember, read_plan
+from okkhor.commands.inference import Readers, collect, load_network, predict_blocks
+from okkhor.commands.kernel_plan import KernelMember, KernelPlan, read_plan
 from okkhor.data.competition import TestSet, read_test_set
 from okkhor.errors import InputError
 from okkhor.predictions import Predictions
@@ -32,18 +31,31 @@ def predict_offline(plan_file: Path, root: Path, submission_file: Path) -> None:
     if test is None:
         raise InputError(f"{root}: no test.csv there, so nothing to predict.")
     print(f"okkhor {okkhor.__version__} from {Path(okkhor.__file__).parent}: {len(test.table):,} rows of {root}.")
-    tables = [predict_member(member, plan_file.parent, test) for member in plan.members]
+    tables = predict_members(plan, plan_file.parent, test)
     combined = plan.combination.apply(tables, [member.name for member in plan.members])
     submission = make_submission(test.table, combined.image_ids, apply_rule(plan.rule, combined))
     write_submission(submission, test.table, submission_file)
     print(f"{submission_file}: {len(submission):,} rows after {time.monotonic() - started:.0f} s.")
 
 
-def predict_member(member: KernelMember, weights: Path, test: TestSet) -> Predictions:
-    """The mean of its folds, by the same steps as ./run.sh predict."""
+def predict_members(plan: KernelPlan, weights: Path, test: TestSet) -> list[Predictions]:
+    """The mean of each member's folds, by the same steps as ./run.sh predict; each shard is decoded once for all.
+
+    weights: the folder of their files. A mean is taken block by block, so that a member has one table in memory.
+    """
+    members = [load_member(member, weights) for member in plan.members]
+    scratch = Path(tempfile.gettempdir())  # decoded shards: 1.6 GB, too much for working/
+    means = (
+        [combine(tables, list(member.networks)) for member, tables in zip(members, block, strict=True)]
+        for block in predict_blocks(members, test, scratch)
+    )
+    return collect(means, test)
+
+
+def load_member(member: KernelMember, weights: Path) -> Readers:
     precision = choose_precision(member.precision, choose_device("auto"))
     print(f"{member.name}: {', '.join(member.weights)} in {str(precision.dtype)[6:]} on {precision.device}.")
-    networks = [load_network(weights / name, member.model, member.data.size, precision) for name in member.weights]
-    data = replace(member.data, cache_dir=tempfile.gettempdir())  # decoded shards: 1.6 GB, too much for working/
-    tables = predict_images(networks, test, data, member.batch_size, precision, member.num_views)
-    return combine(tables, member.weights)
+    networks = {
+        name: load_network(weights / name, member.model, member.data.size, precision) for name in member.weights
+    }
+    return Readers(networks, member.data, member.batch_size, precision, member.num_views)

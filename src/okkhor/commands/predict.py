@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from okkhor.commands.decisions import choose_rule
-from okkhor.commands.inference import load_network, predict_images
+from okkhor.commands.inference import Readers, load_network, predict_images
 from okkhor.commands.members import Member, open_member, read_out_of_fold
 from okkhor.commands.prepare import Prepared, prepare
 from okkhor.commands.score import print_leaderboard, print_scores, score_table
@@ -85,9 +85,12 @@ def predict_folds(config: Config, member: Member, test: TestSet) -> None:
     known = read_out_of_fold(member) if config.decode.rule != "argmax" else []
     rule = choose_rule(known, config.decode)  # first: what is missing is told before the hours, not after
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
-    networks = [load_network(member.weights(fold), config.model, config.data.size, precision) for fold in folds]
-    tables = predict_images(networks, test, config.data, config.train.batch_size, precision, member.num_views)
-    mean = combine(tables, names=[f"fold {fold}" for fold in folds])
+    networks = {
+        f"fold {fold}": load_network(member.weights(fold), config.model, config.data.size, precision) for fold in folds
+    }
+    readers = Readers(networks, config.data, config.train.batch_size, precision, member.num_views)
+    tables = predict_images(readers, test)
+    mean = combine(tables, names=list(networks))
     submission = make_submission(test.table, mean.image_ids, apply_rule(rule, mean))
     number = f"-fold{folds[0]}" if len(folds) == 1 else ""
     path = SUBMISSIONS / f"{member.run}{number}{member.suffix}{test_suffix(member.run, folds[0], root)}.csv"
