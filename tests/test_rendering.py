@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 from okkhor.config_rendering import HandConfig, SampleConfig
 from okkhor.errors import InputError
 from okkhor.rendering import sample_matches, write_sample
+from okkhor.rendering.drawing import start_workers
 from okkhor.rendering.graphemes import compose, decompose, order_by_coverage, read_graphemes
 from okkhor.rendering.plan import plan_sample
 from okkhor.rendering.shards import put_image
@@ -255,3 +257,10 @@ def test_an_image_is_written_whole_where_the_system_takes_a_part_at_a_time(
     put_image(file, 1, image)
     os.close(file)
     assert path.read_bytes()[image.size :] == image.tobytes()
+
+
+def test_a_worker_process_never_hears_ctrl_c_not_even_while_it_starts() -> None:
+    """The parent stops it; heard in the middle of an import, it ends in a traceback on the terminal."""
+    with start_workers(2) as workers:
+        assert signal.SIGINT in workers.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result()
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -6,6 +6,7 @@ over whole graphemes, where there is one; `unseen`, whether training lacked the 
 `pandas.read_parquet` alone reads it.
 """
 
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ Probabilities = Mapping[str, NDArray[np.float32]]
 """For each head, (N, num_classes) float32, each row sums to 1."""
 
 REMEDY = "Delete it and make it again."
+CHECKSUM = b"okkhor_crc32"  # its name in the file's metadata
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def concatenate(parts: Sequence[Predictions]) -> Predictions:
 
 
 def _stack(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    if len(parts) == 1:  # a copy would be all that it brings
+        return dict(parts[0])
     return {name: np.concatenate([part[name] for part in parts]) for name in HEAD_NAMES}
 
 
@@ -100,8 +104,23 @@ def write_predictions(predictions: Predictions, decoded: Labels, path: Path) -> 
             columns[f"{head.name}_grapheme_prob"] = _to_lists(predictions.marginals[head.name])
     if predictions.unseen is not None:
         columns["unseen"] = pa.array(predictions.unseen)
+    table = pa.table(columns).replace_schema_metadata({CHECKSUM: _checksum(predictions)})
     with replacing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary, write_page_checksum=True)
+        pq.write_table(table, temporary)
+
+
+def _checksum(predictions: Predictions) -> str:
+    """CRC-32 of all that is read back. Parquet's own are of pages alone, without the columns' names and types."""
+    value = zlib.crc32("\n".join(predictions.image_ids.tolist()).encode())
+    arrays: dict[str, NDArray[Any]] = {}
+    for part, tables in (("probabilities", predictions.probabilities), ("marginals", predictions.marginals or {})):
+        arrays |= {f"{part} {name}": np.asarray(values, np.float32) for name, values in tables.items()}
+    arrays |= {f"labels {name}": np.asarray(values, np.int64) for name, values in (predictions.labels or {}).items()}
+    if predictions.unseen is not None:
+        arrays["unseen"] = predictions.unseen
+    for name, array in arrays.items():
+        value = zlib.crc32(np.ascontiguousarray(array).data, zlib.crc32(name.encode(), value))
+    return f"{value:08x}"
 
 
 def _to_lists(values: NDArray[np.float32]) -> pa.Array:
@@ -112,7 +131,7 @@ def _to_lists(values: NDArray[np.float32]) -> pa.Array:
 def read_predictions(path: Path) -> Predictions:
     """Read a table back. Raises InputError where the file is missing, damaged, or no predictions table."""
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        table = pq.read_table(path)
         columns = Counter(table.column_names)
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Train that fold first, or predict with its run.") from None
@@ -133,7 +152,7 @@ def read_predictions(path: Path) -> Predictions:
     for name in [*needed, *(HEAD_NAMES if known else ()), *optional]:
         if table[name].null_count:
             raise InputError(f"{path}: {name} is missing in {table[name].null_count} rows. {REMEDY}")
-    return Predictions(
+    predictions = Predictions(
         image_ids=_read_ids(table["image_id"], path),
         probabilities={head.name: _read_lists(table, f"{head.name}_prob", head, path) for head in HEADS},
         labels={head.name: _read_labels(table[head.name], head, path) for head in HEADS} if known else None,
@@ -142,6 +161,9 @@ def read_predictions(path: Path) -> Predictions:
         else None,
         unseen=_read_flags(table["unseen"], path) if "unseen" in optional else None,
     )
+    if (table.schema.metadata or {}).get(CHECKSUM) != _checksum(predictions).encode():
+        raise InputError(f"{path}: has another checksum than its content, or none. {REMEDY}")
+    return predictions
 
 
 def _read_flags(column: pa.ChunkedArray, path: Path) -> NDArray[np.bool_]:

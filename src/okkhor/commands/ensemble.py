@@ -100,7 +100,8 @@ def score_ensemble(members: Sequence[list[OutOfFold]], config: Config) -> tuple[
     parts = split(members[0])
     pieces = []
     for part in np.unique(parts):
-        fitted, _ = fit_combination([take(table, parts != part) for table in tables], names, config.ensemble)
+        others = [] if config.ensemble.weights == "equal" else [take(table, parts != part) for table in tables]
+        fitted, _ = fit_combination(others, names, config.ensemble)
         pieces.append(fitted.apply([take(table, parts == part) for table in tables], names))
     whole = align(concatenate(pieces), tables[0], config.name, names[0])
     combination, weights = fit_combination(tables, names, config.ensemble)

@@ -1,9 +1,11 @@
 """From the cache to batches on their way to the network."""
 
+import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from okkhor.data.augmentation import Augmentation
 from okkhor.data.cache import open_cache
 from okkhor.errors import InputError
 
-LONGEST_WAIT = 300  # seconds for a batch of a worker: with a full /dev/shm it never comes
+LONGEST_WAIT = 300  # seconds for a batch of a worker
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """images (B, 1, H, W) uint8, ink bright on 0; labels (B, K) int64, in the order of HEADS, then the grapheme's."""
@@ -151,7 +153,7 @@ def make_training_loader(
         collate_fn=_as_it_is,
         num_workers=num_workers,
         timeout=LONGEST_WAIT if num_workers else 0,
-        worker_init_fn=_leave_signals_to_training,
+        worker_init_fn=_prepare_worker,
         pin_memory=pin,
         persistent_workers=num_workers > 0,
     )
@@ -165,7 +167,7 @@ def make_validation_loader(images: CachedImages, batch_size: int, num_workers: i
         collate_fn=_as_it_is,
         num_workers=num_workers,
         timeout=LONGEST_WAIT if num_workers else 0,
-        worker_init_fn=_leave_signals_to_training,
+        worker_init_fn=_prepare_worker,
         pin_memory=pin,
     )
 
@@ -175,8 +177,14 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _leave_signals_to_training(_worker: int) -> None:
+def _prepare_worker(_worker: int) -> None:
     """A terminal sends Ctrl-C to all processes; only the training process decides when to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    Queue._on_queue_feeder_error = staticmethod(_end_worker)  # type: ignore[attr-defined]
+
+
+def _end_worker(_error: Exception, _batch: object) -> None:
+    """Where a batch can't be sent, as with a full /dev/shm: Python prints a traceback, and training waits for it."""
+    os._exit(1)

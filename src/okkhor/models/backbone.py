@@ -99,7 +99,7 @@ def _read(name: str, arguments: dict[str, Any], path: Path, untrained: nn.Module
             f"model.pretrained={path}: expected true, false or a .safetensors file. "
             "Pickles (.pt, .pth, .bin) can run code and are not read."
         )
-    tensors = _select_backbone(name, arguments, read_weights(path), untrained)
+    tensors = _select_backbone(name, arguments, read_weights(path, own=False), untrained)
     if not tensors:  # timm would take an empty table for none and download
         raise InputError(f"model.pretrained={path}: holds no weights of a backbone.")
     # num_classes 0 tells timm that the file has no classifier either, and so it is strict about all other names.

@@ -69,16 +69,19 @@ def read_graphemes(path: Path) -> Tensor | None:
     return read_weights(path).get(GRAPHEME_LABELS)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Name -> tensor, on the CPU. Raises InputError where the file is missing or damaged."""
+def read_weights(path: Path, own: bool = True) -> dict[str, Tensor]:
+    """Name -> tensor, on the CPU. Raises InputError where the file is missing or damaged.
+
+    own: written by save_weights, so that it must have a checksum.
+    """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file of weights.")
     try:
         with safe_open(path, "pt") as file:
             expected = (file.metadata() or {}).get(CHECKSUM)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
-        if expected not in (None, _checksum(tensors)):
-            raise SafetensorError("its checksum differs")
+        if (own or expected) and expected != _checksum(tensors):
+            raise SafetensorError("its checksum differs or is missing")
         return tensors
     except (OSError, SafetensorError, UnicodeDecodeError) as error:
         reason = str(error).strip().splitlines()[0]

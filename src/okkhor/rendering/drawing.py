@@ -47,16 +47,28 @@ def start_workers(processes: int) -> Iterator[Executor]:
     else:
         # spawn: a fork of a process in which torch or OpenCV have started threads may hang.
         workers = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), prepare_worker)
+        with ctrl_c_held_back():
+            for _ in range(processes):  # each task starts a process while none is at leisure
+                workers.submit(os.getpid)
     try:
         yield workers
     finally:
         workers.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def ctrl_c_held_back() -> Iterator[None]:
+    """Until the end of the block; a process that starts in it never hears one, not even while it imports."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def prepare_worker() -> None:
-    """One thread of OpenCV, Ctrl-C left to the parent, and an end when the parent is killed."""
+    """One thread of OpenCV, and an end when the parent is killed; Ctrl-C is left to the parent."""
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
