@@ -12,9 +12,12 @@ import yaml
 from damage import BYTE_DAMAGE
 from hypothesis import example, given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from tries import Mutation, call, check_error, in_project, property_settings, record
 
 from okkhor.commands import train as train_command
+from okkhor.commands.__main__ import main
 from okkhor.config import Config
 from okkhor.errors import ConfigError, InputError
 from okkhor.limits import RANGES, check_config
@@ -160,3 +163,18 @@ def test_the_presets_are_read(project: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(project)
     for preset in ("sample", "smoke", "competition"):
         check_plain(load_config([f"config={preset}"]))
+
+
+def test_ctrl_c_that_a_library_turns_into_an_error_of_its_own_is_an_interrupt(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise OmegaConfBaseException("half merged")
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(OmegaConf, "merge", fail)
+    assert main(["prepare", "config=smoke"]) == 130
+    assert capsys.readouterr().err == "\nInterrupted. To go on: ./run.sh prepare config=smoke\n"

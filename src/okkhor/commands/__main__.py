@@ -72,6 +72,8 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         importlib.import_module(f"okkhor.commands.{command}").main(settings)
     except InputError as error:
+        if is_of_ctrl_c(error):
+            return tell_interrupted(arguments)
         tell("Settings" if isinstance(error, ConfigError) else "Input", str(error))
         return 2
     except BrokenPipeError:  # ./run.sh score | head: whoever read the output has enough
@@ -92,11 +94,22 @@ def main(arguments: Sequence[str]) -> int:
         tell("Memory", f"{reason} {remedy}")
         return 2
     except KeyboardInterrupt:
-        again = [argument for argument in arguments if argument.partition("=")[0] != "overwrite"]
-        if "LOCAL_RANK" not in os.environ:  # else the launcher says it, once
-            print(f"\nInterrupted. To go on: {shlex.join(['./run.sh', *again])}", file=sys.stderr)
-        return 130
+        return tell_interrupted(arguments)
     return 0
+
+
+def is_of_ctrl_c(error: BaseException | None) -> bool:
+    """Whether a library that was interrupted in the middle then failed itself, as OmegaConf does."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def tell_interrupted(arguments: Sequence[str]) -> int:
+    again = [argument for argument in arguments if argument.partition("=")[0] != "overwrite"]
+    if "LOCAL_RANK" not in os.environ:  # else the launcher says it, once
+        print(f"\nInterrupted. To go on: {shlex.join(['./run.sh', *again])}", file=sys.stderr)
+    return 130
 
 
 def find_remedy(error: Exception) -> str:
