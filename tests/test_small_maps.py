@@ -1,4 +1,4 @@
-"""The matrix product that stands for a convolution over a tiny map."""
+"""Matrix products that stand for convolutions over small maps."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from okkhor.models.network import create_network
 from okkhor.models.small_maps import SmallMapConvolution, multiply_small_maps
 
 
-@pytest.mark.parametrize(("size", "stride"), [(1, 1), (2, 1), (2, 2), (3, 2), (4, 2), (7, 1)])
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (2, 1), (2, 2), (3, 2), (4, 2), (5, 1), (6, 1), (11, 2), (7, 1)])
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_small_map_is_convolved_as_torch_does_with_the_same_gradients(size: int, stride: int, bias: bool) -> None:
     torch.manual_seed(0)
@@ -27,6 +27,36 @@ def test_a_small_map_is_convolved_as_torch_does_with_the_same_gradients(size: in
     assert torch.allclose(inputs[0].grad, inputs[1].grad)  # type: ignore[arg-type]
     for one, other in zip(plain.parameters(), fast.parameters(), strict=True):
         assert torch.allclose(one.grad, other.grad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_under_autocast_gradients_are_those_of_torch_to_the_last_bits_of_bfloat16(size: int) -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(128, 16, 3, padding=1, bias=False)
+    fast = nn.Sequential(nn.Conv2d(128, 16, 3, padding=1, bias=False))
+    fast[0].load_state_dict(plain.state_dict())
+    multiply_small_maps(fast)
+    images = torch.randn(3, 128, size, size)
+    for network in (plain, fast):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = network(images)
+        assert output.dtype == torch.bfloat16
+        output.float().square().sum().backward()
+    one, other = plain.weight.grad, fast[0].weight.grad
+    assert one is not None
+    assert isinstance(other, torch.Tensor)
+    assert (one - other).abs().max() < 0.02 * one.abs().max()  # bfloat16 has 8 bits
+
+
+def test_a_frozen_convolution_still_passes_gradients_on() -> None:
+    fast = nn.Sequential(nn.Conv2d(128, 16, 3, padding=1)).requires_grad_(False)
+    multiply_small_maps(fast)
+    for size in (2, 5):
+        images = torch.randn(1, 128, size, size, requires_grad=True)
+        fast(images).sum().backward()
+        assert images.grad is not None
+        assert images.grad.any()
+    assert fast[0].weight.grad is None
 
 
 def test_a_network_keeps_its_weights_and_outputs() -> None:
