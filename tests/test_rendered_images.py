@@ -1,5 +1,6 @@
 """Of which graphemes images are rendered beside the real ones, how many, and with what labels."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -9,8 +10,14 @@ import pandas as pd
 import pytest
 from conftest import Refused
 
-from okkhor.commands.rendered_images import choose_graphemes, choose_rendered, plan_fresh_images
+from okkhor.commands.rendered_images import (
+    choose_graphemes,
+    choose_rendered,
+    plan_fresh_images,
+    render_for_epochs,
+)
 from okkhor.config import Config, DataConfig
+from okkhor.data.cache import open_cache
 from okkhor.errors import ConfigError
 from okkhor.rendering.graphemes import Grapheme, decompose, read_graphemes
 from okkhor.schema import GRAPHEME, HEAD_NAMES
@@ -108,3 +115,21 @@ def test_a_list_without_the_column_is_refused(refused: Refused, tmp_path: Path) 
 def test_a_list_that_is_not_there_is_a_wrong_setting() -> None:
     with pytest.raises(ConfigError, match=r"data\.rendered_graphemes=gramar: expected train, grammar, or a csv"):
         choose_graphemes(configure(graphemes="gramar"), train_table())
+
+
+def test_epochs_that_share_their_images_draw_them_once_and_again_after_a_new_start(tmp_path: Path) -> None:
+    path = tmp_path / "rendered.npy"
+    images = replace(plan_fresh_images(configure(), [Grapheme("ক", KNOWN["ক"])] * 3), processes=1)
+
+    def draw(epochs: Sequence[int], num_epochs: int) -> list[bytes]:
+        prepare = render_for_epochs(images, path, num_epochs)  # what a run that goes on makes anew
+        drawn = []
+        for epoch in epochs:
+            prepare(epoch, lambda: False)
+            drawn.append(open_cache(path).tobytes())
+        return drawn
+
+    first, second, third, fourth = draw(range(4), num_epochs=2)
+    assert first == second != third == fourth
+    assert draw([1, 2], num_epochs=2) == [first, third]
+    assert len(set(draw(range(3), num_epochs=1))) == 3

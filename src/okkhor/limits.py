@@ -18,6 +18,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.num_workers": (0, 256),
     "data.pseudo_confidence": (0, 1),
     "data.rendered_fraction": (0, 0.99),
+    "data.rendered_epochs": (1, 100_000),
     "sample.num_graphemes": (2, 1295),
     "sample.images_per_grapheme": (1, 10_000),
     "sample.test_images": (1, 1_000_000),

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from okkhor.commands.members import check_same_split
 from okkhor.commands.prepare import Prepared
 from okkhor.commands.pseudo_labels import write_pseudo_labels
+from okkhor.commands.rendered_images import render_for_epochs
 from okkhor.commands.score import print_scores, score_table
 from okkhor.commands.training_set import TrainingSet, select_training_set
 from okkhor.config import Config
@@ -87,7 +88,9 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
         validate=partial(validate, batches=batches, truth=truth, precision=precision, group=group),
         save=partial(save_predictor, folder=folder),
         folder=folder,
-        prepare_epoch=None if training.fresh is None else partial(training.fresh.render, training.caches[-1]),
+        prepare_epoch=None
+        if training.fresh is None
+        else render_for_epochs(training.fresh, training.caches[-1], config.data.rendered_epochs),
     )
     if group.is_main and training.fresh is not None:
         training.caches[-1].unlink(missing_ok=True)  # the images of the last epoch

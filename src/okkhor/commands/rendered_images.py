@@ -1,5 +1,6 @@
 """Rendered images beside a fold's real ones: of which graphemes, how many, with what labels."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -85,3 +86,17 @@ def plan_fresh_images(config: Config, graphemes: list[Grapheme]) -> FreshImages:
         seed=config.seed,
         processes=config.sample.processes,
     )
+
+
+def render_for_epochs(fresh: FreshImages, path: Path, num_epochs: int) -> Callable[[int, Callable[[], bool]], None]:
+    """What prepares each epoch: images into the file, the same for num_epochs after one another, then new ones."""
+    drawn: int | None = None
+
+    def prepare(epoch: int, should_stop: Callable[[], bool]) -> None:
+        nonlocal drawn
+        first = epoch - epoch % num_epochs
+        if first != drawn:
+            fresh.render(path, first, should_stop)
+            drawn = first
+
+    return prepare

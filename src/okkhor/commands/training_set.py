@@ -30,7 +30,7 @@ class TrainingSet:
 
     labels: for each head, and `grapheme` where the network has that head, (N,) int64. graphemes: (G, 3) int64, the
     labels of each class of `grapheme`; the same in every fold. pseudo: image_id and labels of the test images among it.
-    fresh: how the images of the last of the caches are rendered, before each epoch.
+    fresh: how the images of the last of the caches are rendered, before an epoch.
     """
 
     caches: list[Path]
