@@ -8,7 +8,7 @@ over whole graphemes, where there is one; `unseen`, whether training lacked the 
 
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ Probabilities = Mapping[str, NDArray[np.float32]]
 
 REMEDY = "Delete it and make it again."
 CHECKSUM = b"okkhor_crc32"  # its name in the file's metadata
+IMAGES_AT_ONCE = 2048  # 11 MB of the probabilities of 1,295 graphemes
 IMAGES_READ_AT_ONCE = 8192  # 5.5 MB of a column's probabilities
 BYTES_READ_AT_ONCE = 1 << 20  # of the file
 
@@ -55,6 +56,12 @@ class Predictions:
         return len(self.image_ids)
 
 
+def blocks(num_images: int) -> Iterator[slice]:
+    """All rows of a table, a few at a time: what is made of a block is small, and still in the processor's cache."""
+    for start in range(0, num_images, IMAGES_AT_ONCE):
+        yield slice(start, min(start + IMAGES_AT_ONCE, num_images))
+
+
 def concatenate(parts: Sequence[Predictions]) -> Predictions:
     """The images of all parts, one after the other; no image may stand in two of them."""
     image_ids = np.concatenate([part.image_ids for part in parts])
@@ -76,11 +83,11 @@ def concatenate(parts: Sequence[Predictions]) -> Predictions:
 def _stack(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     if len(parts) == 1:  # a copy would be all that it brings
         return dict(parts[0])
-    return {name: np.concatenate([part[name] for part in parts]) for name in HEAD_NAMES}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def take(predictions: Predictions, rows: NDArray[Any]) -> Predictions:
-    """These rows of the table, in this order. rows: (n,) int64, or (N,) bool."""
+def take(predictions: Predictions, rows: NDArray[Any] | slice) -> Predictions:
+    """These rows of the table, in this order. rows: (n,) int64, or (N,) bool, or a slice, which copies nothing."""
 
     def of(values: Mapping[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]] | None:
         return None if values is None else {name: value[rows] for name, value in values.items()}

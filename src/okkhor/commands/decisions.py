@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from okkhor.commands.members import join
 from okkhor.config import DecodeConfig
 from okkhor.schema import HEAD_NAMES
-from okkhor.scoring.choosing import Candidates, OutOfFold
+from okkhor.scoring.choosing import Candidates, OutOfFold, join_truth
 from okkhor.scoring.decoding import Rule, RuleName
 from okkhor.scoring.metric import score_subsets, subsets_of
 from okkhor.scoring.nested import random_parts
@@ -25,10 +24,11 @@ def print_decisions(folds: Sequence[OutOfFold], config: DecodeConfig) -> None:
     is one fold, on the other four fifths of it. Intervals are of images drawn anew; what graphemes and writers vary,
     of which each has many images, comes on top.
     """
-    whole, parts = join(folds), split(folds)
+    whole, parts = join_truth(folds), split(folds)
     assert whole.labels is not None
     subsets = subsets_of(whole.unseen, len(whole))
-    rules = [rule for rule in RULES if rule != "grapheme" or whole.marginals is not None]
+    has_marginals = all(fold.predictions.marginals is not None for fold in folds)
+    rules = [rule for rule in RULES if rule != "grapheme" or has_marginals]
     candidates = [Candidates(rule, folds, config.prior) for rule in rules]
     decided = [one.decide_out_of_fold(parts) for one in candidates]
     judged = "mix" if "mix" in subsets else "all"

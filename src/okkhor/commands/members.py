@@ -10,7 +10,7 @@ from okkhor.errors import ConfigError
 from okkhor.limits import RANGES
 from okkhor.predictions import Predictions, concatenate, read_predictions
 from okkhor.runs import finished_folds, fold_folder, test_suffix
-from okkhor.scoring.choosing import OutOfFold
+from okkhor.scoring.choosing import OutOfFold, join_truth
 from okkhor.scoring.ensembling import combine
 from okkhor.scoring.trained_graphemes import read_trained_graphemes
 from okkhor.settings import load_config, load_stored, select_folds, split_argument
@@ -85,7 +85,7 @@ def read_out_of_fold(member: Member) -> list[OutOfFold]:
         )
         for fold in member.folds
     ]
-    concatenate([fold.predictions for fold in folds])
+    join_truth(folds)
     return folds
 
 

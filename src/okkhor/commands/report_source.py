@@ -69,7 +69,7 @@ def open_source(name: str, fold: object, arguments: Sequence[str]) -> Source:
         config=config,
         folds=folds,
         whole=whole,
-        tables=find_mistakes(folds, texts),
+        tables=find_mistakes(whole, [fold.graphemes for fold in folds], texts),
         texts=texts,
         groups=read_groups(config, whole) if has_data else None,
         images=open_images(config.data, whole.image_ids) if has_data else None,

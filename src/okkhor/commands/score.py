@@ -53,7 +53,7 @@ def score_run(config: Config) -> None:
     print_scores(scores | score_table(whole))
     print_chance(member, whole)
     print_decisions(folds, config.decode)
-    write_mistakes(member, folds)
+    write_mistakes(member, whole, [fold.graphemes for fold in folds])
 
 
 def print_chance(member: Member, whole: Predictions) -> None:

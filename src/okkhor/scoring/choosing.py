@@ -1,12 +1,12 @@
 """Which exponents a decision rule needs: chosen out of fold, and judged on images that had no part in the choice."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from okkhor.predictions import Predictions, concatenate
+from okkhor.predictions import Predictions, Probabilities, blocks, concatenate, take
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.decoding import PARAMETERS, PriorName, Priors, Rule, RuleName, decide, make_sources, measure_priors
 from okkhor.scoring.metric import macro_recall, subsets_of
@@ -22,6 +22,28 @@ class OutOfFold:
 
     predictions: Predictions
     graphemes: TrainedGraphemes
+
+
+def join_truth(folds: Sequence[OutOfFold]) -> Predictions:
+    """What is known of the images of all folds, without probabilities, whose copy would be as large as they are."""
+    return concatenate([replace(fold.predictions, probabilities={}, marginals=None) for fold in folds])
+
+
+def sources_in_blocks(rule: RuleName, fold: OutOfFold) -> Iterator[tuple[slice, int, Probabilities]]:
+    """Some rows, the place of a parameter in PARAMETERS, and the probabilities of those rows that it decides by."""
+    for rows in blocks(len(fold.predictions)):
+        sources = make_sources(rule, PARAMETERS[rule], take(fold.predictions, rows), fold.graphemes)
+        for parameter, source in enumerate(sources):
+            yield rows, parameter, source
+
+
+def mean_sources(rule: RuleName, fold: OutOfFold) -> list[dict[str, NDArray[np.float64]]]:
+    """For each parameter and head, (1, num_classes): the mean over the images of what a rule decides by."""
+    totals = [{head.name: np.zeros((1, head.num_classes)) for head in HEADS} for _ in PARAMETERS[rule]]
+    for _, parameter, source in sources_in_blocks(rule, fold):
+        for name, total in totals[parameter].items():
+            total += source[name].sum(axis=0, dtype=np.float64)
+    return [{name: total / len(fold.predictions) for name, total in one.items()} for one in totals]
 
 
 @dataclass(frozen=True)
@@ -40,24 +62,22 @@ class Candidates:
     """
 
     def __init__(self, rule: RuleName, folds: Sequence[OutOfFold], prior: PriorName) -> None:
-        self.rule, self.folds, self.prior = rule, folds, prior
-        self.exponents = (0.0,) if rule == "argmax" else EXPONENTS
-        self.priors: list[list[Priors]] = []  # for each fold and parameter
-        parts: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in HEAD_NAMES}
-        for fold in folds:
-            self.priors.append([])
-            found: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in HEAD_NAMES}
-            for source in make_sources(rule, PARAMETERS[rule], fold.predictions, fold.graphemes):
-                priors = measure_priors(source, fold.graphemes, prior)
-                self.priors[-1].append(priors)
-                for name in HEAD_NAMES:
-                    found[name].append(decide(source[name], priors[name], self.exponents))
-            for name in HEAD_NAMES:
-                parts[name].append(np.stack(found[name]))
-        self.decided = {name: np.concatenate(parts[name], axis=2) for name in HEAD_NAMES}
-        whole = concatenate([fold.predictions for fold in folds])
+        whole = join_truth(folds)
         assert whole.labels is not None, "out-of-fold predictions have labels"
-        self.labels = whole.labels
+        self.rule, self.graphemes, self.labels = rule, [fold.graphemes for fold in folds], whole.labels
+        self.exponents = (0.0,) if rule == "argmax" else EXPONENTS
+        shape = len(PARAMETERS[rule]), len(self.exponents), len(whole)
+        self.decided = {name: np.empty(shape, np.uint8) for name in HEAD_NAMES}
+        self.priors: list[list[Priors]] = []  # for each fold and parameter
+        start = 0
+        for fold in folds:
+            means = mean_sources(rule, fold) if prior == "posterior" else [{}] * len(PARAMETERS[rule])
+            self.priors.append([measure_priors(mean, fold.graphemes, prior) for mean in means])
+            for rows, parameter, source in sources_in_blocks(rule, fold):
+                for name in HEAD_NAMES:
+                    labels = decide(source[name], self.priors[-1][parameter][name], self.exponents)
+                    self.decided[name][parameter, :, start + rows.start : start + rows.stop] = labels
+            start += len(fold.predictions)
         subsets = subsets_of(whole.unseen, len(whole))
         self.weights = subsets.get("mix", subsets["all"])
 
@@ -93,5 +113,5 @@ class Candidates:
             parameter=PARAMETERS[self.rule][choice.parameter],
             exponents={name: self.exponents[choice.exponents[name]] for name in HEAD_NAMES},
             priors={name: np.mean([prior[name] for prior in priors], axis=0) for name in HEAD_NAMES},
-            graphemes=merge_graphemes([fold.graphemes for fold in self.folds]),
+            graphemes=merge_graphemes(self.graphemes),
         )
