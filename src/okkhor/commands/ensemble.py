@@ -14,7 +14,7 @@ from okkhor.data.tables import read_test_table
 from okkhor.errors import ConfigError, InputError
 from okkhor.predictions import Predictions, concatenate, take
 from okkhor.runs import ENSEMBLE, RUNS, fold_folder, write_config
-from okkhor.scoring.choosing import OutOfFold
+from okkhor.scoring.choosing import OutOfFold, join_truth
 from okkhor.scoring.combination import Combination
 from okkhor.scoring.decoding import Rule, apply_rule
 from okkhor.scoring.ensembling import align, disagreement
@@ -51,9 +51,16 @@ def main(arguments: Sequence[str]) -> None:
 
 def choose_combination(members: Sequence[Member], config: Config) -> tuple[Combination, Rule | None]:
     """How the members become one, and how that one decides, by what is best out of fold; prints what it brings."""
-    folds = align_folds([read_out_of_fold(member) for member in members], config.runs)
-    combination, ensemble = score_ensemble(folds, config)
+    combination, ensemble = score_ensemble(members, config)
+    print_decisions(ensemble, config.decode)  # the members' tables are out of memory by now
     return combination, choose_rule(ensemble, config.decode)
+
+
+def read_tables(members: Sequence[Member], names: Sequence[str]) -> tuple[Tables, list[OutOfFold]]:
+    """The members' out-of-fold tables, and the folds of the first without the probabilities, which the tables hold."""
+    aligned = align_folds([read_out_of_fold(member) for member in members], names)
+    folds = [OutOfFold(join_truth([fold]), fold.graphemes) for fold in aligned[0]]
+    return [join(member) for member in aligned], folds
 
 
 def align_folds(members: Sequence[list[OutOfFold]], names: Sequence[str]) -> list[list[OutOfFold]]:
@@ -62,7 +69,7 @@ def align_folds(members: Sequence[list[OutOfFold]], names: Sequence[str]) -> lis
     Raises InputError where a fold's images differ, or the graphemes that it holds out: then one member has trained on
     what another is validated with.
     """
-    join_all = [join(member) for member in members]
+    join_all = [join_truth(member) for member in members]
     for table, name in zip(join_all, names, strict=True):
         align(table, join_all[0], name, names[0])
     for member, name in zip(members, names, strict=True):
@@ -90,20 +97,15 @@ def check_unseen(one: Predictions, other: Predictions, name: str, other_name: st
         )
 
 
-def score_ensemble(members: Sequence[list[OutOfFold]], config: Config) -> tuple[Combination, list[OutOfFold]]:
+def score_ensemble(members: Sequence[Member], config: Config) -> tuple[Combination, list[OutOfFold]]:
     """Print the out-of-fold scores of members and ensemble; returns the combination, and what it says out of fold.
 
     Weights are chosen on other images than those that they are judged on, and so are exponents of decoding; but these
     are chosen on an ensemble whose weights knew the images that they are judged on: a little of the gain may be that.
     """
-    names, tables = config.runs, [join(member) for member in members]
-    parts = split(members[0])
-    pieces = []
-    for part in np.unique(parts):
-        others = [] if config.ensemble.weights == "equal" else [take(table, parts != part) for table in tables]
-        fitted, _ = fit_combination(others, names, config.ensemble)
-        pieces.append(fitted.apply([take(table, parts == part) for table in tables], names))
-    whole = align(concatenate(pieces), tables[0], config.name, names[0])
+    names = config.runs
+    tables, folds = read_tables(members, names)
+    whole = combine_out_of_fold(tables, split(folds), names, config.ensemble)
     combination, weights = fit_combination(tables, names, config.ensemble)
     print(f"Out of fold, {len(whole):,} images; the ensemble is the {config.ensemble.mean} mean, {weights}:")
     print_scores(
@@ -113,11 +115,22 @@ def score_ensemble(members: Sequence[list[OutOfFold]], config: Config) -> tuple[
         print("\nShare of images that two members read differently:")
         shares = disagreement(tables, names).to_string(index=False, float_format="{:.4f}".format)
         print("  " + shares.replace("\n", "\n  "))
-    ends = np.cumsum([len(fold.predictions) for fold in members[0]])[:-1]
-    rows = np.split(np.arange(len(whole)), ends)
-    ensemble = [OutOfFold(take(whole, part), fold.graphemes) for part, fold in zip(rows, members[0], strict=True)]
-    print_decisions(ensemble, config.decode)
-    return combination, ensemble
+    ends = np.cumsum([len(fold.predictions) for fold in folds]).tolist()
+    rows = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    return combination, [OutOfFold(take(whole, part), fold.graphemes) for part, fold in zip(rows, folds, strict=True)]
+
+
+def combine_out_of_fold(
+    tables: Tables, parts: NDArray[np.int64], names: Sequence[str], config: EnsembleConfig
+) -> Predictions:
+    """The members' tables as one, each part of the images by what is best for the others. parts: (N,) int64."""
+    if config.weights == "equal":  # which is best for all
+        return Combination(config.mean).apply(tables, names)
+    pieces = []
+    for part in np.unique(parts):
+        fitted, _ = fit_combination([take(table, parts != part) for table in tables], names, config)
+        pieces.append(fitted.apply([take(table, parts == part) for table in tables], names))
+    return align(concatenate(pieces), tables[0], "ensemble", names[0])
 
 
 def fit_combination(tables: Tables, names: Sequence[str], config: EnsembleConfig) -> tuple[Combination, str]:

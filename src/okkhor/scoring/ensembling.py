@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from okkhor.errors import InputError
-from okkhor.predictions import Predictions, Probabilities, take
+from okkhor.predictions import Predictions, Probabilities, blocks, take
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import SMALLEST, decode
 
 Mean = Literal["arithmetic", "geometric", "rank"]
-
-ROWS_AT_ONCE = 16_384  # images whose mean is made in float64 at a time: 22 MB of roots
 
 
 def combine(
@@ -53,8 +51,7 @@ def _combine_heads(
 ) -> dict[str, NDArray[np.float32]]:
     combined = {name: np.empty(members[0][name].shape, np.float32) for name in HEAD_NAMES}
     for name, means in combined.items():
-        for start in range(0, len(means), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
+        for rows in blocks(len(means)):
             means[rows] = _combine_rows([member[name][rows] for member in members], mean, shares)
     return combined
 

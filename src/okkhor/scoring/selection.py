@@ -4,12 +4,13 @@ Caruana et al. 2004, Ensemble selection from libraries of models: the best membe
 that raises the score of the mean most, with replacement, so that a member's weight is how often it was taken.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from okkhor.predictions import Predictions
+from okkhor.predictions import Predictions, blocks
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.ensembling import Mean, align, combine, transform
@@ -37,10 +38,7 @@ def select_greedily(members: Sequence[Predictions], names: Sequence[str], mean: 
     counts = np.zeros(len(members))
     best, best_score = counts, -1.0
     for _ in range(NUM_ROUNDS):
-        trials = [
-            competition_score(labels, decode({name: totals[name] + one[name] for name in HEAD_NAMES}))["score"]
-            for one in summands
-        ]
+        trials = [competition_score(labels, _decode_sum(totals, one))["score"] for one in summands]
         chosen = int(np.argmax(trials))
         counts = counts + np.eye(len(members))[chosen]
         for name in HEAD_NAMES:
@@ -50,3 +48,14 @@ def select_greedily(members: Sequence[Predictions], names: Sequence[str], mean: 
     weights = tuple((best / best.sum()).tolist())
     combined = combine(members, names, mean, weights)
     return Selection(weights, competition_score(labels, decode(combined.probabilities))["score"])
+
+
+def _decode_sum(
+    totals: Mapping[str, NDArray[np.float64]], summand: Mapping[str, NDArray[np.floating]]
+) -> dict[str, NDArray[np.int64]]:
+    """For each head, (N,) int64: the class of the highest sum."""
+    decoded = {name: np.empty(len(total), np.int64) for name, total in totals.items()}
+    for name, total in totals.items():
+        for rows in blocks(len(total)):
+            decoded[name][rows] = (total[rows] + summand[name][rows]).argmax(axis=1)
+    return decoded

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from okkhor.predictions import Predictions
+from okkhor.predictions import Predictions, blocks
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.ensembling import align, transform
 
@@ -42,18 +42,30 @@ def fit_stacking(members: Sequence[Predictions], names: Sequence[str]) -> Stacki
     weights, biases = {}, {}
     for head in HEADS:
         truth = labels[head.name]
-        logs = np.stack([transform(member.probabilities[head.name], "geometric") for member in aligned], axis=2)
-        rows, rivals = _find_rivals(logs, truth)
-        differences = logs[rows, truth[rows]] - logs[rows, rivals]
+        differences, true, rivals = _make_pairs([member.probabilities[head.name] for member in aligned], truth)
         classes = sparse.eye_array(head.num_classes, format="csr")
-        features = sparse.hstack([sparse.csr_array(differences), classes[truth[rows]] - classes[rivals]], format="csr")
-        sign = np.where(np.arange(len(rows)) % 2 == 0, 1.0, -1.0)  # half of the pairs the other way round
+        features = sparse.hstack([sparse.csr_array(differences), classes[true] - classes[rivals]], format="csr")
+        sign = np.where(np.arange(len(true)) % 2 == 0, 1.0, -1.0)  # half of the pairs the other way round
         counts = np.bincount(truth, minlength=head.num_classes)
-        importance = len(truth) / np.count_nonzero(counts) / counts[truth[rows]]
+        importance = len(truth) / np.count_nonzero(counts) / counts[true]
         model = LogisticRegression(C=INVERSE_REGULARISATION, fit_intercept=False, max_iter=1000)
         model.fit(features * sign[:, None], sign, importance)
         weights[head.name], biases[head.name] = np.split(model.coef_[0], [len(aligned)])
     return Stacking(weights, biases)
+
+
+def _make_pairs(
+    members: Sequence[NDArray[np.float32]], truth: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Of P pairs: the differences of log-probabilities, (P, M); the true classes and their rivals, (P,) each."""
+    pairs = []
+    for block in blocks(len(truth)):
+        logs = np.stack([transform(member[block], "geometric") for member in members], axis=2)
+        rows, rivals = _find_rivals(logs, truth[block])
+        true = truth[block][rows]
+        pairs.append((logs[rows, true] - logs[rows, rivals], true, rivals))
+    differences, true, rivals = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    return differences, true, rivals
 
 
 def _find_rivals(logs: NDArray[np.float32], truth: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -77,9 +89,11 @@ def apply_stacking(stacking: Stacking, members: Sequence[Predictions], names: Se
     aligned = [align(member, members[0], name, names[0]) for member, name in zip(members, names, strict=True)]
     probabilities = {}
     for name in HEAD_NAMES:
-        scores = np.tile(stacking.biases[name], (len(members[0]), 1))
-        for member, weight in zip(aligned, stacking.weights[name], strict=True):
-            scores += weight * transform(member.probabilities[name], "geometric")
-        odds = np.exp(scores - scores.max(axis=1, keepdims=True))
-        probabilities[name] = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
+        probabilities[name] = np.empty(members[0].probabilities[name].shape, np.float32)
+        for rows in blocks(len(members[0])):
+            scores = np.tile(stacking.biases[name], (rows.stop - rows.start, 1))
+            for member, weight in zip(aligned, stacking.weights[name], strict=True):
+                scores += weight * transform(member.probabilities[name][rows], "geometric")
+            odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+            probabilities[name][rows] = odds / odds.sum(axis=1, keepdims=True)
     return replace(members[0], probabilities=probabilities, marginals=None)
