@@ -195,8 +195,9 @@ def test_members_disagree_where_they_read_differently(one: Predictions, two: Pre
 def test_members_that_hold_out_other_graphemes_are_refused(one: Predictions, two: Predictions) -> None:
     graphemes = count_graphemes(one.labels or {})
     unseen = np.arange(len(IDS)) < 4
-    members = [[OutOfFold(replace(one, unseen=unseen), graphemes)], [OutOfFold(two, graphemes)]]
+    first = replace(one, unseen=unseen)
+    members = [(table, [OutOfFold(table, graphemes)]) for table in (first, two)]
     with pytest.raises(InputError, match=r"b and a hold out other graphemes"):
         align_folds(members, ["a", "b"])
-    same = [[OutOfFold(replace(table, unseen=unseen), graphemes)] for table in (one, two)]
+    same = [(table, [OutOfFold(table, graphemes)]) for table in (first, replace(two, unseen=unseen))]
     assert len(align_folds(same, ["a", "b"])) == 2

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from okkhor.commands.decisions import choose_rule, print_decisions, split
-from okkhor.commands.members import Member, join, open_member, read_out_of_fold, read_test
+from okkhor.commands.members import Member, open_member, read_out_of_fold, read_test
 from okkhor.commands.score import print_leaderboard, print_scores, score_table
 from okkhor.config import Config, EnsembleConfig
 from okkhor.data.tables import read_test_table
 from okkhor.errors import ConfigError, InputError
 from okkhor.predictions import Predictions, concatenate, take
 from okkhor.runs import ENSEMBLE, RUNS, fold_folder, write_config
-from okkhor.scoring.choosing import OutOfFold, join_truth
+from okkhor.scoring.choosing import OutOfFold, join_truth, split_folds
 from okkhor.scoring.combination import Combination
 from okkhor.scoring.decoding import Rule, apply_rule
 from okkhor.scoring.ensembling import align, disagreement
@@ -56,35 +56,22 @@ def choose_combination(members: Sequence[Member], config: Config) -> tuple[Combi
     return combination, choose_rule(ensemble, config.decode)
 
 
-def read_tables(members: Sequence[Member], names: Sequence[str]) -> tuple[Tables, list[OutOfFold]]:
-    """The members' out-of-fold tables, and the folds of the first without the probabilities, which the tables hold."""
-    aligned = align_folds([read_out_of_fold(member) for member in members], names)
-    folds = [OutOfFold(join_truth([fold]), fold.graphemes) for fold in aligned[0]]
-    return [join(member) for member in aligned], folds
-
-
-def align_folds(members: Sequence[list[OutOfFold]], names: Sequence[str]) -> list[list[OutOfFold]]:
-    """The members' tables fold by fold, with the images in the order of the first member's.
+def align_folds(members: Sequence[tuple[Predictions, list[OutOfFold]]], names: Sequence[str]) -> Tables:
+    """The members' tables of all folds, with the images in the order of the first member's.
 
     Raises InputError where a fold's images differ, or the graphemes that it holds out: then one member has trained on
     what another is validated with.
     """
-    join_all = [join_truth(member) for member in members]
-    for table, name in zip(join_all, names, strict=True):
-        align(table, join_all[0], name, names[0])
-    for member, name in zip(members, names, strict=True):
-        for fold, first in zip(member, members[0], strict=True):
-            check_unseen(fold.predictions, first.predictions, name, names[0])
-    return [
-        [
-            OutOfFold(
-                align(fold.predictions, first.predictions, f"{name} fold {number}", f"{names[0]} fold {number}"),
-                fold.graphemes,
-            )
-            for number, (fold, first) in enumerate(zip(member, members[0], strict=True))
-        ]
-        for member, name in zip(members, names, strict=True)
-    ]
+    first, first_folds = members[0]
+    tables = [align(whole, first, name, names[0]) for (whole, _), name in zip(members, names, strict=True)]
+    for (_, folds), name in zip(members, names, strict=True):
+        for fold, other in zip(folds, first_folds, strict=True):
+            check_unseen(fold.predictions, other.predictions, name, names[0])
+    for (_, folds), name in zip(members, names, strict=True):
+        for number, (fold, other) in enumerate(zip(folds, first_folds, strict=True)):
+            one, two = join_truth([fold]), join_truth([other])  # to compare their images, not to copy probabilities
+            align(one, two, f"{name} fold {number}", f"{names[0]} fold {number}")
+    return tables
 
 
 def check_unseen(one: Predictions, other: Predictions, name: str, other_name: str) -> None:
@@ -104,7 +91,9 @@ def score_ensemble(members: Sequence[Member], config: Config) -> tuple[Combinati
     are chosen on an ensemble whose weights knew the images that they are judged on: a little of the gain may be that.
     """
     names = config.runs
-    tables, folds = read_tables(members, names)
+    read = [read_out_of_fold(member) for member in members]
+    tables, folds = align_folds(read, names), read[0][1]
+    del read  # with members in another order than the first's
     whole = combine_out_of_fold(tables, split(folds), names, config.ensemble)
     combination, weights = fit_combination(tables, names, config.ensemble)
     print(f"Out of fold, {len(whole):,} images; the ensemble is the {config.ensemble.mean} mean, {weights}:")
@@ -115,9 +104,8 @@ def score_ensemble(members: Sequence[Member], config: Config) -> tuple[Combinati
         print("\nShare of images that two members read differently:")
         shares = disagreement(tables, names).to_string(index=False, float_format="{:.4f}".format)
         print("  " + shares.replace("\n", "\n  "))
-    ends = np.cumsum([len(fold.predictions) for fold in folds]).tolist()
-    rows = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
-    return combination, [OutOfFold(take(whole, part), fold.graphemes) for part, fold in zip(rows, folds, strict=True)]
+    lengths, graphemes = [len(fold.predictions) for fold in folds], [fold.graphemes for fold in folds]
+    return combination, split_folds(whole, lengths, graphemes)
 
 
 def combine_out_of_fold(

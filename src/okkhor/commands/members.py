@@ -10,7 +10,7 @@ from okkhor.errors import ConfigError
 from okkhor.limits import RANGES
 from okkhor.predictions import Predictions, concatenate, read_predictions
 from okkhor.runs import finished_folds, fold_folder, test_suffix
-from okkhor.scoring.choosing import OutOfFold, join_truth
+from okkhor.scoring.choosing import OutOfFold, split_folds
 from okkhor.scoring.ensembling import combine
 from okkhor.scoring.trained_graphemes import read_trained_graphemes
 from okkhor.settings import load_config, load_stored, select_folds, split_argument
@@ -76,27 +76,18 @@ def choose_folds(run: str, fold: object) -> list[int]:
     return chosen
 
 
-def read_out_of_fold(member: Member) -> list[OutOfFold]:
-    """A table for each of its folds. Raises InputError where an image stands in two of them."""
-    folds = [
-        OutOfFold(
-            read_predictions(member.out_of_fold(fold)),
-            read_trained_graphemes(fold_folder(member.run, fold) / "graphemes.csv"),
-        )
-        for fold in member.folds
-    ]
-    join_truth(folds)
-    return folds
+def read_out_of_fold(member: Member) -> tuple[Predictions, list[OutOfFold]]:
+    """A table of all its folds, and each fold's rows of it. Raises InputError where an image stands in two folds."""
+    tables = [read_predictions(member.out_of_fold(fold)) for fold in member.folds]
+    graphemes = [read_trained_graphemes(fold_folder(member.run, fold) / "graphemes.csv") for fold in member.folds]
+    whole = concatenate(tables)
+    return whole, split_folds(whole, [len(table) for table in tables], graphemes)
 
 
 def read_test(member: Member, root: Path) -> Predictions:
     """The mean of its folds' predictions of a data folder's test images."""
     tables = [read_predictions(member.test(fold, root)) for fold in member.folds]
     return combine(tables, names=[f"{member.run} fold {fold}" for fold in member.folds])
-
-
-def join(folds: Sequence[OutOfFold]) -> Predictions:
-    return concatenate([fold.predictions for fold in folds])
 
 
 def check_same_split(config: Config, source: Path, key: str) -> None:

@@ -63,7 +63,7 @@ def plan_run(config: Config, arguments: Sequence[str]) -> tuple[KernelPlan, list
     """What ./run.sh predict run=<run> with the same settings does."""
     member = open_member(config.run, config.fold)
     stored = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml", arguments)
-    known = read_out_of_fold(member) if stored.decode.rule != "argmax" else []
+    known = read_out_of_fold(member)[1] if stored.decode.rule != "argmax" else []
     rule = choose_rule(known, stored.decode)
     command = ("predict", *arguments)
     return KernelPlan((plan_member(config.run, member, stored),), Combination(), rule, (command,)), [member]

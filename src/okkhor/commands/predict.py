@@ -82,7 +82,7 @@ def predict_out_of_fold(config: Config, member: Member, fold: int, prepared: Pre
 def predict_folds(config: Config, member: Member, test: TestSet) -> None:
     """Predict the test images with each fold's network, keep the tables, submit the mean as decode.rule says."""
     root, folds = Path(config.data.root), member.folds
-    known = read_out_of_fold(member) if config.decode.rule != "argmax" else []
+    known = read_out_of_fold(member)[1] if config.decode.rule != "argmax" else []
     rule = choose_rule(known, config.decode)  # first: what is missing is told before the hours, not after
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
     networks = {

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from okkhor.commands.members import Member, join, open_member, read_out_of_fold
+from okkhor.commands.members import Member, open_member, read_out_of_fold
 from okkhor.commands.mistakes import find_mistakes
 from okkhor.commands.score import read_groups
 from okkhor.config import Config, DataConfig
@@ -59,8 +59,8 @@ def open_source(name: str, fold: object, arguments: Sequence[str]) -> Source:
     path = fold_folder(member.run, member.folds[0]) / "config.yaml"
     moved = [argument for argument in arguments if argument.startswith(("data.root=", "data.cache_dir="))]
     config = load_stored(path, moved)
-    folds = read_out_of_fold(member)
-    whole, root = join(folds), Path(config.data.root)
+    whole, folds = read_out_of_fold(member)
+    root = Path(config.data.root)
     texts = show_components(root)
     has_data = (root / "train.csv").exists()
     return Source(

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from okkhor.commands.decisions import print_decisions
-from okkhor.commands.members import Member, join, open_member, read_out_of_fold
+from okkhor.commands.members import Member, open_member, read_out_of_fold
 from okkhor.commands.mistakes import write_mistakes
 from okkhor.config import Config
 from okkhor.data.tables import (
@@ -46,8 +46,7 @@ def score_run(config: Config) -> None:
     Then what each rule of decoding would bring, and tables of what the networks get wrong.
     """
     member = open_member(config.run, config.fold)
-    folds = read_out_of_fold(member)
-    whole = join(folds)
+    whole, folds = read_out_of_fold(member)
     scores = {f"fold {n}": score_table(fold.predictions)["all"] for n, fold in zip(member.folds, folds, strict=True)}
     print(f"{config.run}, out of fold, {len(whole):,} images:")
     print_scores(scores | score_table(whole))

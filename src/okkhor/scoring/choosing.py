@@ -24,6 +24,13 @@ class OutOfFold:
     graphemes: TrainedGraphemes
 
 
+def split_folds(whole: Predictions, lengths: Sequence[int], graphemes: Sequence[TrainedGraphemes]) -> list[OutOfFold]:
+    """Each fold's rows of a table of all folds, one after the other; they stand once in memory."""
+    ends = np.cumsum(lengths).tolist()
+    parts = [take(whole, slice(end - length, end)) for end, length in zip(ends, lengths, strict=True)]
+    return [OutOfFold(part, known) for part, known in zip(parts, graphemes, strict=True)]
+
+
 def join_truth(folds: Sequence[OutOfFold]) -> Predictions:
     """What is known of the images of all folds, without probabilities, whose copy would be as large as they are."""
     return concatenate([replace(fold.predictions, probabilities={}, marginals=None) for fold in folds])
