@@ -81,7 +81,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "most"), [(("score", "run=one"), 9), (("ensemble", "runs=[one,two]", "name=e"), 11)]
+    ("arguments", "most"), [(("score", "run=one"), 3), (("ensemble", "runs=[one,two]", "name=e"), 4)]
 )
 def test_a_million_rows_are_scored_and_ensembled(project: Path, arguments: tuple[str, ...], most: int) -> None:
     """most: GB of memory; one table has .74 GB of probabilities."""
