@@ -136,7 +136,7 @@ def test_a_submission_in_another_order_is_refused(trained: Project) -> None:
         (["fodl=0"], "Did you mean one of: 'fold'"),
         (["fold=9"], "fold=9: expected a number from 0 to 4"),
         (["fold=x"], "fold=x: expected"),
-        (["config=nosuch"], "Presets in configs/: bench, competition, degradation, sample, smoke"),
+        (["config=nosuch"], "Presets in configs/: bench, competition, degradation, sample, sample-long, smoke"),
         (["nosuchcommand"], "no command 'nosuchcommand'"),
         (["data.root=input/nosuch", "config=sample"], "data.root=input/nosuch: no such folder"),
         (["predict", "run=nosuch"], "runs/nosuch has no finished fold"),
