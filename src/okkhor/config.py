@@ -24,7 +24,7 @@ class DataConfig:
     pseudo: str = ""  # a run, as a member of an ensemble is named, whose reading of test images is trained on too
     pseudo_confidence: float = 0.95  # of the test images, those that each head reads with this probability at least
     rendered_fraction: float = 0.0  # of the training images, those rendered from fonts, by new hands in each epoch
-    rendered_epochs: int = 1  # after which they are rendered anew; rendering takes about as long as half an epoch
+    rendered_epochs: int = 1  # after which they are rendered anew; that takes a third as long as an epoch of them
     rendered_graphemes: str = "train"  # train; grammar: all that labels can make; or a csv with a column grapheme
     cache_dir: str = "runs/.cache"  # resized train images are kept here
     num_workers: int = 0  # loader processes; 0: images are loaded in the training process

@@ -130,7 +130,8 @@ def print_package(folder: Path, user: str) -> None:
     files = list((folder / DATASET).iterdir())
     networks = sum(path.suffix == ".safetensors" for path in files)
     size = sum(path.stat().st_size for path in files)
-    print(f"{folder}: {networks} files of weights, {size / 1e6:.0f} MB with the wheel; a script and a notebook.")
+    noun = "network" if networks == 1 else "networks"
+    print(f"{folder}: weights of {networks} {noun}, {size / 1e6:.0f} MB with the wheel; a script and a notebook.")
     print(f"To rehearse it: ./run.sh rehearse run={folder.name}")
     if not user:
         print("To upload it, package it again with kaggle.user=<your name in Kaggle's addresses>.")
