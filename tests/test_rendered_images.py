@@ -123,6 +123,7 @@ def test_epochs_that_share_their_images_draw_them_once_and_again_after_a_new_sta
 
     def draw(epochs: Sequence[int], num_epochs: int) -> list[bytes]:
         prepare = render_for_epochs(images, path, num_epochs)  # what a run that goes on makes anew
+        assert prepare is not None
         drawn = []
         for epoch in epochs:
             prepare(epoch, lambda: False)

@@ -88,9 +88,7 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
         validate=partial(validate, batches=batches, truth=truth, precision=precision, group=group),
         save=partial(save_predictor, folder=folder),
         folder=folder,
-        prepare_epoch=None
-        if training.fresh is None
-        else render_for_epochs(training.fresh, training.caches[-1], config.data.rendered_epochs),
+        prepare_epoch=render_for_epochs(training.fresh, training.caches[-1], config.data.rendered_epochs),
     )
     if group.is_main and training.fresh is not None:
         training.caches[-1].unlink(missing_ok=True)  # the images of the last epoch

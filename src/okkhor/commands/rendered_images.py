@@ -15,6 +15,7 @@ from okkhor.rendering.fonts import Face, find_faces, shapes_well
 from okkhor.rendering.fresh import FreshImages
 from okkhor.rendering.graphemes import Grapheme, label_grapheme, read_graphemes, unseen_candidates
 from okkhor.schema import GRAPHEME, HEAD_NAMES
+from okkhor.training.fit import PrepareEpoch
 
 
 def choose_rendered(config: Config, train: pd.DataFrame, num_images: int) -> list[Grapheme]:
@@ -88,8 +89,10 @@ def plan_fresh_images(config: Config, graphemes: list[Grapheme]) -> FreshImages:
     )
 
 
-def render_for_epochs(fresh: FreshImages, path: Path, num_epochs: int) -> Callable[[int, Callable[[], bool]], None]:
+def render_for_epochs(fresh: FreshImages | None, path: Path, num_epochs: int) -> PrepareEpoch | None:
     """What prepares each epoch: images into the file, the same for num_epochs after one another, then new ones."""
+    if fresh is None:
+        return None
     drawn: int | None = None
 
     def prepare(epoch: int, should_stop: Callable[[], bool]) -> None:
