@@ -67,7 +67,8 @@ def finish(process: ForkServerProcess, timeout: float = 300) -> int:
 def end(process: ForkServerProcess, number: signal.Signals) -> int:
     """Send the signal to the whole group, as a terminal or the system does, and wait."""
     assert process.pid is not None
-    for send in (os.kill, os.killpg):  # it may not be a group of its own yet, or have ended
+    for send in (os.killpg, os.kill):  # it may not be a group of its own yet, or have ended
         with contextlib.suppress(ProcessLookupError):
             send(process.pid, number)
+            break  # one signal: a second would meet the end of what the first has ended
     return finish(process)
