@@ -2,7 +2,7 @@
 
 At 48 x 48 pixels the last stages of ResNet-34 have maps of 3 x 3 and 2 x 2. oneDNN then takes 6 ms for the gradient of
 256 x 256 x 3 x 3 weights and 29 ms for that of 512 x 512 x 3 x 3 (AMX, two cores, a batch of 128), where their products
-need 1 and 3; the training step of the network is 2.1 times as fast with them (EXPERIMENTS.md).
+need 1 and 3; the training step of the network is twice as fast with them (EXPERIMENTS.md).
 """
 
 from typing import Any
