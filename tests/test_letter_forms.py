@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from okkhor.rendering.drawing import find_glyph, find_glyph_with_forms
-from okkhor.rendering.fonts import find_faces, shapes_well
+from okkhor.rendering.fonts import Face, find_faces, shapes_well
 from okkhor.rendering.graphemes import read_graphemes
-from okkhor.rendering.letter_forms import CARRIERS, choose_variants, find_own_glyphs, put_forms, read_forms
+from okkhor.rendering.letter_forms import choose_variants, find_own_glyphs, put_forms, read_forms
 
 HANDWRITTEN, PRINTED = find_faces(())
 GENERATOR = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def test_a_form_replaces_its_letter_and_nothing_else() -> None:
 
 
 def test_a_glyph_without_forms_and_a_hand_without_them_keep_the_fonts_strokes() -> None:
-    assert set(choose_variants(find_glyph(HANDWRITTEN, "ক"), HANDWRITTEN, 1.0, GENERATOR)) == {-1}
+    assert set(choose_variants(find_glyph(HANDWRITTEN, "অ"), HANDWRITTEN, 1.0, GENERATOR)) == {-1}
     assert set(choose_variants(find_glyph(HANDWRITTEN, "লা"), HANDWRITTEN, 0.0, GENERATOR)) == {-1}
 
 
@@ -67,7 +67,7 @@ def test_all_graphemes_can_be_drawn_with_all_forms_in_all_faces() -> None:
 
 
 def test_a_signs_form_keeps_the_letter_under_it() -> None:
-    glyph = find_glyph(HANDWRITTEN, CARRIERS[0] + "্য")
+    glyph = find_glyph(HANDWRITTEN, "ন্য")
     variants = choose_variants(glyph, HANDWRITTEN, 1.0, GENERATOR)
     letter, sign = variants.index(-1), int(np.argmax(variants))
     own = put_forms(glyph, HANDWRITTEN, variants)
@@ -75,3 +75,20 @@ def test_a_signs_form_keeps_the_letter_under_it() -> None:
     after = sum(len(stroke) for stroke, owner in zip(own.strokes, own.parts, strict=True) if owner == letter)
     assert sign != letter
     assert after == before
+
+
+@pytest.mark.parametrize("text", ["ড়", "য়"])
+@pytest.mark.parametrize("face", [HANDWRITTEN, *PRINTED])
+def test_a_letter_with_a_dot_keeps_one(face: Face, text: str) -> None:
+    glyph = find_glyph(face, text)
+    for _ in range(20):
+        strokes = put_forms(glyph, face, choose_variants(glyph, face, 1.0, GENERATOR)).strokes
+        dots = [stroke for stroke in strokes if np.ptp(stroke[:, :2], axis=0).max() < 0.2 and stroke[0, 1] > 0.8]
+        assert len(dots) == 1
+
+
+def test_nothing_of_a_fonts_letter_is_left_below_its_form() -> None:
+    glyph = find_glyph(HANDWRITTEN, "ছ")
+    assert max(stroke[:, 1].max() for stroke in glyph.strokes) > 1.1
+    own = put_forms(glyph, HANDWRITTEN, choose_variants(glyph, HANDWRITTEN, 1.0, GENERATOR))
+    assert max(stroke[:, 1].max() for stroke in own.strokes) < 1.1

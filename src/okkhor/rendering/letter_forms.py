@@ -18,6 +18,7 @@ from okkhor.rendering.strokes import POINT_STEP, Points
 CARRIERS = "কপটল"  # letters that a sign is shaped on, until one keeps its own glyph beside the sign's
 HEAD_LINE_DEPTH = 0.08  # letter bodies below the head line, down to which ink is the line's own
 FOOT = 1.05  # letter bodies: ink below a letter is a sign's
+DOT = 0.2  # letter bodies: a dot that makes another letter of one is a part of its own, or in the form of both
 EDGE = 0.02  # letter bodies, around a part's box
 SHORTEST = 5  # points of what is left of a stroke
 
@@ -109,7 +110,10 @@ def covers(stroke: Points, box: NDArray[np.float32], is_own: bool, kind: str) ->
         return within & is_own & (y > max(top - EDGE, HEAD_LINE_DEPTH)) & (y < bottom + EDGE)
     is_head_line = (np.abs(y) < HEAD_LINE_DEPTH) & (kind != "bare")
     is_under = (y > 0) & (kind != "tall_signs")
-    return within & ~is_head_line & (is_own | is_under) & (y < FOOT)
+    if not is_own and max(np.ptp(x), np.ptp(y)) < DOT:
+        return np.zeros(len(stroke), bool)
+    foot = max(FOOT, bottom + EDGE) if is_own else FOOT
+    return within & ~is_head_line & (is_own | is_under) & (y < foot)
 
 
 def split_outside(stroke: Points, covered: NDArray[np.bool_]) -> Iterator[Points]:
