@@ -20,7 +20,7 @@ from okkhor.errors import ConfigError, InputError
 from okkhor.predictions import Predictions
 from okkhor.schema import HEADS
 from okkhor.training import profiling
-from okkhor.training.averaging import make_epoch_average, measure_batch_norm
+from okkhor.training.averaging import StepAverage, make_epoch_average, measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.fit import PrepareEpoch, fit
 from okkhor.training.interrupt import stop_on_signals
@@ -354,6 +354,20 @@ def test_training_ends_in_time_with_a_usable_model(tmp_path: Path) -> None:
     assert len(progress.history) == 1
     assert "" in saved.weights
     assert run(make_trainer(max_minutes=1e-9), tmp_path).history == progress.history  # it is not gone on with
+
+
+def test_the_step_average_follows_the_one_of_each_step() -> None:
+    network = nn.Linear(8, 8, bias=False)
+    each, fourth = ModelEmaV3(network, decay=0.98, use_warmup=True), StepAverage(network, decay=0.98, use_warmup=True)
+    far = 0.0
+    for step in range(1, 401):
+        with torch.no_grad():
+            network.weight += 0.01
+        each.update(network, step=step)
+        fourth.update(network, step=step)
+        assert torch.equal(each.module.weight, fourth.module.weight) == (step <= 8)
+        far = max(far, (each.module.weight - fourth.module.weight).abs().max().item())
+    assert far < 0.01 * 4  # what four steps move
 
 
 def test_training_stops_when_patience_is_at_its_end(tmp_path: Path) -> None:

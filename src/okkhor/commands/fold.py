@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timm.utils import ModelEmaV3
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -40,7 +39,7 @@ from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.trained_graphemes import count_graphemes, write_graphemes
 from okkhor.settings import load_stored
-from okkhor.training.averaging import make_epoch_average
+from okkhor.training.averaging import StepAverage, make_epoch_average
 from okkhor.training.distributed import Group
 from okkhor.training.fit import fit
 from okkhor.training.loop import Batch, Trainer, infer, join_batches
@@ -151,7 +150,7 @@ def make_trainer(
             config.loss, config.model.consonant, training.labels, precision.device, config.model.graphemes
         ),
         recipe=Recipe(config.train, config.optimizer, config.mix, config.data.size, config.seed),
-        ema=ModelEmaV3(network, decay=decay, use_warmup=True) if decay else None,
+        ema=StepAverage(network, decay=decay, use_warmup=True) if decay else None,
         average=make_epoch_average(network) if config.train.swa_epochs else None,
         freeze=partial(freeze, freeze_epochs=config.train.freeze_epochs),
         group=group,

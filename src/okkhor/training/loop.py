@@ -24,6 +24,8 @@ from okkhor.training.mixing import MixedBatch, mix_batch
 from okkhor.training.precision import Precision
 from okkhor.training.recipe import Recipe
 
+SMALL = 2**16  # weights of a parameter whose gradient is looked at in each step
+
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -125,11 +127,14 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: i
 
 
 def clip_gradient(network: nn.Module, longest: float) -> torch.Tensor:
-    """Make the gradient no longer than that; 0: any length. Returns the length that it had."""
+    """Make the gradient no longer than that; 0: any length. Returns the length that it had, to see that it is finite.
+
+    Where nothing is clipped it is that of the small parameters, norms and biases, alone: what isn't finite reaches a
+    kernel's gradient through that of the norm behind it. All 85 MB of gradients take 4 % of a step on 64 x 64 images.
+    """
     if longest:
         return nn.utils.clip_grad_norm_(network.parameters(), longest)
-    # without the pass over all gradients, times 1, that clip_grad_norm_ makes: 2 % of a step on 64 x 64 images
-    return nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+    return nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None and p.numel() <= SMALL])
 
 
 def check_finite(trainer: Trainer, name: str, value: float) -> None:
