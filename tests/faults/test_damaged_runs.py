@@ -111,7 +111,7 @@ def test_damaged_graphemes(folder: Path, mutation: Mutation, random: Random) -> 
 
     def read() -> None:
         found = read_trained_graphemes(path)
-        rows = [row.split(",") for row in path.read_text().split()[1:]]
+        rows = [row.split(",") for row in path.read_text().split("\n") if row.strip()][1:]
         assert np.column_stack([found.labels, found.images]).tolist() == [[int(cell) for cell in row] for row in rows]
 
     outcome_of("graphemes.csv", path, read)

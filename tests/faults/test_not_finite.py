@@ -34,7 +34,7 @@ def test_a_loss_that_is_no_number_is_told_and_the_state_before_it_goes_on_to_the
     undisturbed: dict[str, Undisturbed], tmp_path: Path
 ) -> None:
     for number, value in enumerate((float("nan"), float("inf"), float("-inf"))[: times(1, 3)]):
-        for step in (3, *range(4, times(4, 8))):
+        for step in range(3, times(4, 6)):  # of six
             folder = copy(undisturbed["train"], tmp_path / f"{number}-{step}")
             for first in (step, 0)[: times(1, 2)]:  # 0: going on, it is the first
                 with pytest.MonkeyPatch.context() as patch:
