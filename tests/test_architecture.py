@@ -15,7 +15,7 @@ PACKAGE = PROJECT / "src/okkhor"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS = {
-    **dict.fromkeys(("schema", "errors", "files", "parent"), 0),
+    **dict.fromkeys(("schema", "errors", "files", "parent", "ctrl_c"), 0),
     **dict.fromkeys(("config", "config_rendering", "extras", "limits", "settings", "predictions", "runs"), 1),
     **dict.fromkeys(("data", "rendering", "models", "training", "scoring", "reporting", "kaggle"), 2),
     "commands": 3,

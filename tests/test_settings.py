@@ -1,10 +1,12 @@
 """From presets and key=value arguments to a Config, or a line that says what is wrong with them."""
 
+import signal
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
 from conftest import Refused
+from omegaconf import OmegaConf
 
 from okkhor import settings
 from okkhor.config import Config, DataConfig, FoldsConfig
@@ -284,3 +286,17 @@ def test_every_preset_of_the_project_loads_under_its_own_name(path: Path, monkey
     monkeypatch.setattr(settings, "PRESETS", CONFIGS)
     config = load_config([f"config={path.stem}"])
     assert config.config == config.run == path.stem
+
+
+def test_ctrl_c_waits_until_the_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    merge, merged = OmegaConf.merge, []
+
+    def interrupted(*parts: object) -> object:
+        signal.raise_signal(signal.SIGINT)
+        merged.append(merge(*parts))
+        return merged[-1]
+
+    monkeypatch.setattr(OmegaConf, "merge", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load("seed=1")
+    assert len(merged) == 3  # the preset, config=quick and seed=1

@@ -99,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def is_of_ctrl_c(error: BaseException | None) -> bool:
-    """Whether a library that was interrupted in the middle then failed itself, as OmegaConf does."""
+    """Whether a library that was interrupted in the middle then failed itself."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
