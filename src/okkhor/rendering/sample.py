@@ -13,7 +13,7 @@ from okkhor.rendering.drawing import draw_plan, start_workers
 from okkhor.rendering.plan import plan_sample
 from okkhor.rendering.tables import write_tables
 
-FORMAT_VERSION = 2  # of the pixels: raised whenever the same settings give other images
+FORMAT_VERSION = 3  # of the pixels: raised whenever the same settings give other images
 SETTINGS_FILE = "sample.json"
 FREE_SETTINGS = ("root", "processes")  # settings that don't change a pixel
 
