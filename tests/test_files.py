@@ -68,3 +68,18 @@ def test_two_processes_write_beside_each_other(tmp_path: Path) -> None:
     assert [writer.exitcode for writer in writers] == [0, 0]
     assert path.read_text() in ("a" * 1000, "b" * 1000)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].csv"
+    dead = multiprocessing.get_context("fork").Process(target=int)
+    dead.start()
+    dead.join(30)
+    left, of_the_living, of_another = (
+        tmp_path / name for name in (f".{path.name}.{dead.pid}.tmp", f".{path.name}.{os.getppid()}.tmp", ".b.csv.1.tmp")
+    )
+    for leftover in (left, of_the_living, of_another):
+        leftover.write_text("half")
+    with replacing(path) as temporary:
+        temporary.write_text("whole")
+    assert set(tmp_path.iterdir()) == {path, of_the_living, of_another}

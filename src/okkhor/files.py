@@ -1,5 +1,6 @@
 """Files appear whole or not at all, and are held by one process at a time."""
 
+import glob
 import os
 import sys
 import zlib
@@ -15,9 +16,11 @@ from filelock import FileLock, Timeout
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write to; when the block ends well, the file there becomes `path`, else nothing changes.
 
-    Written beside, flushed to the disk, renamed: a process that is killed leaves the old file or the new one.
+    Written beside, flushed to the disk, renamed: a process that is killed leaves the old file or the new one. What it
+    had written beside is removed by the next that writes the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -26,6 +29,25 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes of this machine that are no more left beside a file that they were writing."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = leftover.name.split(".")[-2]
+        if process.isdecimal() and not is_running(int(process)):
+            leftover.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number, whoever's it is."""
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 @contextmanager
