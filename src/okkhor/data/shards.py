@@ -7,13 +7,10 @@ columns at a time is decoded, turned into rows and written to an unlinked file; 
 import os
 import re
 import tempfile
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 
 import cv2
 import numpy as np
@@ -29,7 +26,6 @@ PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
 EXPECTED_COLUMNS = ["image_id", *PIXEL_COLUMNS]
 IMAGE_ID = re.compile(PLAIN_TEXT)  # as in the csv files; numpy gives each id as much room as the longest one has
 COLUMNS_PER_BLOCK = 512  # decoded at a time: pyarrow's own memory is for columns, however few their rows
-NUM_THREADS = 2  # that decode; each more takes .1 GB
 IMAGES_PER_BLOCK = 2048  # 66 MB of pixels
 DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError)  # what pyarrow raises for a damaged file
 
@@ -88,9 +84,9 @@ def open_shard(path: Path) -> Shard:
     return Shard(path, np.asarray(image_ids, dtype=np.str_))
 
 
-def open_parquet(path: Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+def open_parquet(path: Path) -> pq.ParquetFile:
     """Where the file has checksums, as the rendered sample's have, they are compared; Kaggle's have none."""
-    return pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True)
+    return pq.ParquetFile(path, page_checksum_verification=True)
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -150,8 +146,8 @@ def read_images(shard: Shard, scratch: Path) -> Iterator[tuple[NDArray[np.str_],
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=scratch, buffering=0) as raw:
         os.posix_fallocate(raw.fileno(), 0, num_images * NUM_PIXELS)  # a full disk is an error now, not in the middle
-        for block in _read_columns(shard):
-            raw.write(block.data)
+        for columns in _read_columns(shard):
+            raw.write(cv2.transpose(columns).data)  # numpy's own takes 5 times as long
         for start in range(0, num_images, IMAGES_PER_BLOCK):
             stop = min(start + IMAGES_PER_BLOCK, num_images)
             block = np.empty((stop - start, NUM_PIXELS), np.uint8)
@@ -163,43 +159,20 @@ def read_images(shard: Shard, scratch: Path) -> Iterator[tuple[NDArray[np.str_],
 
 
 def _read_columns(shard: Shard) -> Iterator[NDArray[np.uint8]]:
-    """Yield blocks of (images, columns) uint8, in the order of the columns; threads decode them ahead of the caller."""
-    firsts = range(0, NUM_PIXELS, COLUMNS_PER_BLOCK)
-    files: SimpleQueue[pq.ParquetFile] = SimpleQueue()
+    """Yield blocks of (columns, images) uint8: the pixels in their order."""
     try:
-        metadata = pq.read_metadata(shard.path)  # parsed once for all files
-        with ExitStack() as opened, ThreadPoolExecutor(NUM_THREADS) as threads:
-            for _ in range(NUM_THREADS):
-                files.put(opened.enter_context(open_parquet(shard.path, metadata)))
-            waiting: deque[Future[NDArray[np.uint8]]] = deque()
-            try:
-                for first in firsts:
-                    waiting.append(threads.submit(_decode, shard, files, first))
-                    if len(waiting) > NUM_THREADS:
-                        yield waiting.popleft().result()
-                for block in waiting:
-                    yield block.result()
-            finally:
-                threads.shutdown(cancel_futures=True)
+        with open_parquet(shard.path) as file:
+            for first in range(0, NUM_PIXELS, COLUMNS_PER_BLOCK):
+                table = file.read(PIXEL_COLUMNS[first : first + COLUMNS_PER_BLOCK])
+                for name, column in zip(table.column_names, table.columns, strict=True):
+                    if column.null_count:
+                        image_id = shard.image_ids[column.is_null().to_numpy().argmax()]
+                        raise InputError(f"{shard.path}: image {image_id} has no value in pixel column '{name}'.")
+                if len(table) != len(shard.image_ids):
+                    raise InputError(
+                        f"{shard.path}: has {len(table)} images, but had {len(shard.image_ids)} when it was opened: "
+                        "another file has taken its place. Start again."
+                    )
+                yield np.stack([column.to_numpy() for column in table.columns])
     except DAMAGED as error:
         raise _damaged(shard.path, error) from error
-
-
-def _decode(shard: Shard, files: "SimpleQueue[pq.ParquetFile]", first: int) -> NDArray[np.uint8]:
-    """(images, columns) uint8: a block of columns, read by one of the files, which no other thread uses meanwhile."""
-    file = files.get()
-    try:
-        table = file.read(PIXEL_COLUMNS[first : first + COLUMNS_PER_BLOCK], use_threads=False)
-    finally:
-        files.put(file)
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if column.null_count:
-            image_id = shard.image_ids[column.is_null().to_numpy().argmax()]
-            raise InputError(f"{shard.path}: image {image_id} has no value in pixel column '{name}'.")
-    if len(table) != len(shard.image_ids):
-        raise InputError(
-            f"{shard.path}: has {len(table)} images, but had {len(shard.image_ids)} when it was opened: "
-            "another file has taken its place. Start again."
-        )
-    columns = np.stack([column.to_numpy() for column in table.columns])
-    return np.asarray(cv2.transpose(columns), np.uint8)  # numpy's own takes 5 times as long
