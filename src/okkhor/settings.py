@@ -15,14 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from okkhor.config import COMPETITION_ROOT, Config
-from okkhor.ctrl_c import ctrl_c_held_back
+from okkhor.ctrl_c import ctrl_c_waits
 from okkhor.errors import ConfigError
 from okkhor.limits import check_config
 
 PRESETS = Path("configs")
 
 
-@ctrl_c_held_back()
+@ctrl_c_waits()
 def load_config(arguments: Sequence[str]) -> Config:
     """`key=value` arguments, over the preset that `config=` names or choose_preset chooses, over the defaults.
 
@@ -42,13 +42,13 @@ def load_config(arguments: Sequence[str]) -> Config:
     return check_config(result)
 
 
-@ctrl_c_held_back()
+@ctrl_c_waits()
 def load_stored(path: Path, arguments: Sequence[str] = ()) -> Config:
     """`key=value` arguments over a run's config.yaml. Raises ConfigError as load_config does."""
     return check_config(_apply(_read_base(path), [split_argument(argument) for argument in arguments]))
 
 
-@ctrl_c_held_back()
+@ctrl_c_waits()
 def load_arguments(arguments: Sequence[str]) -> Config:
     """`key=value` arguments over the defaults alone: for commands that take all else from a run."""
     return check_config(_apply(_schema(), [split_argument(argument) for argument in arguments]))
@@ -144,7 +144,7 @@ def differing_settings(one: Config, other: Config, ignored: Iterable[str]) -> li
     return [key for key, value in flat_one.items() if value != flat_other[key] and not f"{key}.".startswith(groups)]
 
 
-@ctrl_c_held_back()
+@ctrl_c_waits()
 def flatten_settings(config: Config) -> dict[str, Any]:
     """Every setting by its key, such as `data.size`."""
     return _flatten(OmegaConf.to_container(OmegaConf.structured(config)))

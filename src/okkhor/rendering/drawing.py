@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections import defaultdict
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from okkhor.config_rendering import HandConfig
-from okkhor.ctrl_c import ctrl_c_held_back
 from okkhor.rendering.fonts import Face, draw_mask, find_parts
 from okkhor.rendering.glyphs import Glyph, trace_glyph
 from okkhor.rendering.handwriting import write_glyph
@@ -54,6 +54,16 @@ def start_workers(processes: int) -> Iterator[Executor]:
         yield workers
     finally:
         workers.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def ctrl_c_held_back() -> Iterator[None]:
+    """Until the end of the block; a process that starts in it never hears one, not even while it imports."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def prepare_worker() -> None:
