@@ -331,6 +331,14 @@ def test_the_gradient_is_as_long_as_torch_says_and_unchanged_where_no_length_is_
     assert clip_gradient(network, 0).item() == pytest.approx(0.5, rel=1e-4)
 
 
+def test_a_gradient_of_a_kernel_that_is_not_finite_shows_in_the_small_parameters() -> None:
+    network = nn.Sequential(nn.Conv2d(128, 128, 3, bias=False), nn.BatchNorm2d(128))
+    output = network(torch.rand(2, 128, 4, 4))
+    output.register_hook(lambda gradient: gradient * float("nan"))
+    output.sum().backward()
+    assert not clip_gradient(network, 0).isfinite()
+
+
 def test_a_profiled_run_ends_with_the_same_weights_and_leaves_a_trace_of_three_steps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

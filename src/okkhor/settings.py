@@ -1,6 +1,6 @@
 """How presets and `key=value` arguments become a Config.
 
-Ctrl-C waits for that, 50 ms: an exception in the middle of OmegaConf comes out as an error in the settings.
+Ctrl-C waits for that, up to 100 ms: an exception in the middle of OmegaConf comes out as an error in the settings.
 """
 
 import re

@@ -28,7 +28,7 @@ Variant = tuple[NDArray[np.float64], ...]
 
 @dataclass(frozen=True)
 class Form:
-    """kind: "letters", "bare" for letters without a head line, "tall_signs" for those above it, or "signs"."""
+    """kind: "letters", "bare" for letters without the font's head line, "tall_signs" for those above it, or "signs"."""
 
     variants: tuple[Variant, ...]
     kind: str
