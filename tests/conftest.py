@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import ImageFont, features
 
 from okkhor import settings
 from okkhor.config import DataConfig
@@ -29,6 +30,7 @@ from okkhor.errors import InputError
 from okkhor.models.network import create_network
 from okkhor.models.weights import save_weights
 from okkhor.predictions import Predictions
+from okkhor.rendering.fonts import Face
 from okkhor.runs import fold_folder, write_config
 from okkhor.schema import HEAD_NAMES, HEADS, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
 
@@ -54,6 +56,16 @@ def _fixed_seed_on_one_thread() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)
+
+
+def pillow_font(face: Face, size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's font, at `size` pixels per em, which has a HarfBuzz of its own and FreeType."""
+    if not features.check("raqm"):
+        pytest.skip("no FriBiDi here, by which Pillow shapes")
+    font = ImageFont.truetype(face.path, size, layout_engine=ImageFont.Layout.RAQM)
+    if face.axes:
+        font.set_variation_by_axes(list(face.axes))
+    return font
 
 
 def random_images(number: int = 2, size: int = 64, seed: int = 0) -> torch.Tensor:

@@ -6,10 +6,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from conftest import pillow_font
 from PIL import Image, ImageDraw
 
 from okkhor.errors import InputError
-from okkhor.rendering.fonts import BODY_HEIGHT, Face, draw_mask, find_faces, find_parts, load_font, shapes_well
+from okkhor.rendering.fonts import (
+    BODY_HEIGHT,
+    Face,
+    draw_mask,
+    find_faces,
+    find_parts,
+    load_shaper,
+    measure_body,
+    shapes_well,
+)
 from okkhor.rendering.glyphs import trace_glyph
 from okkhor.rendering.graphemes import HASANTA, read_graphemes
 from okkhor.rendering.thinning import thin
@@ -25,8 +35,8 @@ each_face = pytest.mark.parametrize("face", FACES.values(), ids=FACES)
 
 @cache
 def draw(face: Face, text: str) -> tuple[tuple[int, int], bytes]:
-    """A text's size and pixels, drawn by Pillow, which has a HarfBuzz of its own."""
-    mask = load_font(face)[0].getmask(text)
+    """A text's size and pixels, drawn by Pillow."""
+    mask = pillow_font(face, 100).getmask(text)
     return mask.size, bytes(mask)
 
 
@@ -131,6 +141,28 @@ def test_a_folder_of_fonts_that_is_missing_or_empty_is_refused(tmp_path: Path) -
         find_faces((str(tmp_path),))
 
 
+# From a text to its ink
+
+
+@each_face
+def test_a_mask_covers_what_pillow_draws(face: Face) -> None:
+    scale, _ = measure_body(face)
+    font = pillow_font(face, round(scale * load_shaper(face).face.upem))
+    for text in [text for text in TEXTS[::40] if shapes_well(face, text)]:
+        left, top, right, bottom = (round(edge) for edge in font.getbbox(text, anchor="ls"))
+        image = Image.new("L", (right - left, bottom - top))
+        ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font, anchor="ls")
+        mask, _ = draw_mask(face, text)
+        best = cv2.matchTemplate(np.pad(mask, 4), np.asarray(image), cv2.TM_CCOEFF_NORMED).max()
+        assert best > 0.85, text  # FreeType moves thin stems to whole pixels
+
+
+def test_glyphs_that_cross_leave_no_hole() -> None:
+    mask, _ = draw_mask(FACES["Bangla"], "র্কী")  # reph over the sign, whose contours turn the other way
+    holes = cv2.connectedComponents((mask < 128).astype(np.uint8), connectivity=4)[0] - 2
+    assert holes <= 4
+
+
 # From ink to strokes
 
 
@@ -163,6 +195,16 @@ def test_thinning_keeps_every_piece_and_leaves_lines_one_pixel_wide() -> None:
     assert skeleton[5:32].sum(axis=0).max() == 1
     assert skeleton[5:32].sum() >= 50
     assert 60 <= skeleton[35:].sum() <= 90  # a ring of radius 13
+
+
+@pytest.mark.parametrize("width", range(1, 9))
+def test_thinning_leaves_one_pixel_of_a_dot(width: int) -> None:
+    image = np.zeros((20, 20), np.uint8)
+    image[5 : 5 + width, 6 : 6 + width] = 1
+    rows, columns = np.nonzero(thin(image))
+    assert len(rows) == 1
+    assert abs(rows[0] - 4.5 - width / 2) <= 1
+    assert abs(columns[0] - 5.5 - width / 2) <= 1
 
 
 @each_face

@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from conftest import pillow_font
 from matplotlib.path import Path as Outline
 from PIL import Image, ImageDraw
 
-from okkhor.rendering.fonts import DOTTED_CIRCLE, open_font, packaged_face
+from okkhor.rendering.fonts import DOTTED_CIRCLE, packaged_face
 from okkhor.rendering.graphemes import CONSONANT_TEXTS, read_components, read_graphemes
 from okkhor.rendering.outlines import EM, SOURCES, draw_outline, read_shown_components
 
@@ -41,7 +42,7 @@ def fill(path: Outline, left: int, top: int, right: int, bottom: int, step: int)
 def test_the_outline_covers_what_pillow_draws(text: str) -> None:
     drawn = draw_outline(text)
     assert drawn is not None
-    font = open_font(packaged_face(*SOURCES[0]), EM)
+    font = pillow_font(packaged_face(*SOURCES[0]), EM)
     left, top, right, bottom = (round(edge) for edge in font.getbbox(text, anchor="ls"))
     image = Image.new("L", (right - left, bottom - top))
     ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font, anchor="ls")

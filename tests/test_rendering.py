@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -264,3 +265,13 @@ def test_a_worker_process_never_hears_ctrl_c_not_even_while_it_starts() -> None:
     with start_workers(2) as workers:
         assert signal.SIGINT in workers.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result()
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_there_is_a_worker_for_each_core_that_may_be_used() -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})  # as taskset does, or SLURM
+    try:
+        with start_workers(0) as workers:
+            assert isinstance(workers, ThreadPoolExecutor)
+    finally:
+        os.sched_setaffinity(0, allowed)

@@ -40,7 +40,11 @@ def draw_plan(workers: Executor, folder: Path, plan: Plan, ranges: HandConfig, n
 
 @contextmanager
 def start_workers(processes: int) -> Iterator[Executor]:
-    """So many worker processes (1: a thread of this one); on an error or an interrupt the waiting tasks are dropped."""
+    """So many worker processes; on an error or an interrupt the waiting tasks are dropped.
+
+    0: one for each core that this process may use. 1: a thread of it.
+    """
+    processes = processes or len(os.sched_getaffinity(0))
     workers: Executor
     if processes == 1:
         workers = ThreadPoolExecutor(1)

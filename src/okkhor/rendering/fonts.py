@@ -1,6 +1,7 @@
 """Bengali fonts: where they are, which graphemes they shape well, and the mask of a shaped grapheme.
 
-Bengali must be shaped by HarfBuzz, which Pillow calls through raqm: its basic layout leaves conjuncts unjoined.
+HarfBuzz shapes and draws: without shaping conjuncts stay unjoined, and Pillow's raqm needs a library of the system
+(FriBiDi), which a bare container lacks.
 """
 
 from collections.abc import Sequence
@@ -9,11 +10,11 @@ from functools import lru_cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import uharfbuzz as hb
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, features
 
 from okkhor.errors import InputError
 from okkhor.rendering.graphemes import HASANTA
@@ -56,10 +57,6 @@ PRINTED = (
 
 def find_faces(font_dirs: Sequence[str]) -> tuple[Face, tuple[Face, ...]]:
     """The handwritten face, and the other packaged faces with a person's own from `font_dirs`."""
-    if not features.check("raqm"):
-        raise InputError(
-            "Pillow was built without raqm, which shapes Bengali: take its wheel, pip install --force-reinstall pillow"
-        )
     own = tuple(Face(str(path)) for folder in font_dirs for path in find_font_files(Path(folder)))
     return packaged_face(*HANDWRITTEN), tuple(packaged_face(*source) for source in PRINTED) + own
 
@@ -99,21 +96,12 @@ def load_shaper(face: Face) -> hb.Font:
 
 
 @lru_cache(maxsize=64)
-def load_font(face: Face) -> tuple[ImageFont.FreeTypeFont, int]:
-    """Pillow's font so large that ক is BODY_HEIGHT high, and the height of ক's top over the baseline in pixels."""
-    probe_size = 200  # pixels: large enough that rounding costs less than 1 %
-    probe = open_font(face, probe_size)
-    _, top, _, bottom = probe.getbbox("ক", anchor="ls")
-    font = open_font(face, round(probe_size * BODY_HEIGHT / (bottom - top)))
-    return font, round(-font.getbbox("ক", anchor="ls")[1])
-
-
-def open_font(face: Face, size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's font at `size` pixels per em."""
-    font = ImageFont.truetype(face.path, size, layout_engine=ImageFont.Layout.RAQM)
-    if face.axes:
-        font.set_variation_by_axes(list(face.axes))
-    return font
+def measure_body(face: Face) -> tuple[float, float]:
+    """Pixels of a font's unit, so that ক is BODY_HEIGHT high, and the height of ক's top over the baseline in pixels."""
+    font = load_shaper(face)
+    extents = font.get_glyph_extents(font.get_nominal_glyph(ord("ক")))
+    scale = BODY_HEIGHT / -extents.height
+    return scale, extents.y_bearing * scale
 
 
 def shapeable(text: str) -> str:
@@ -153,27 +141,59 @@ def shape_buffer(font: hb.Font, text: str) -> hb.Buffer:
 
 def find_parts(face: Face, text: str) -> Parts:
     """The parts of a text; their boxes are left, top, right, bottom in pixels of its mask."""
-    font, _ = load_font(face)
-    shaper = load_shaper(face)
-    scale = font.size / shaper.face.upem
-    left, top, _, _ = (round(edge) for edge in font.getbbox(shapeable(text), anchor="ls"))
-    buffer = shape_buffer(shaper, shapeable(text))
-    numbers, boxes, advance = [], [], 0
-    for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
-        extents = shaper.get_glyph_extents(info.codepoint)
-        if extents is not None and extents.width:
-            x = advance + position.x_offset + extents.x_bearing
-            y = -(position.y_offset + extents.y_bearing)
-            numbers.append(info.codepoint)
-            boxes.append((x, y, x + extents.width, y - extents.height))
-        advance += position.x_advance
-    return Parts(tuple(numbers), np.array(boxes) * scale + (MARGIN - left, MARGIN - top) * 2)
+    glyphs = place_glyphs(face, text)
+    boxes = np.array([glyph.box for glyph in glyphs])
+    return Parts(tuple(glyph.number for glyph in glyphs), boxes - (*corner_of(boxes), *corner_of(boxes)))
 
 
-def draw_mask(face: Face, text: str) -> tuple[np.ndarray, int]:
+def draw_mask(face: Face, text: str) -> tuple[NDArray[np.uint8], int]:
     """The shaped text as (H, W) uint8, ink 255 on 0, and the row of the head line in it."""
-    font, ascent = load_font(face)
-    left, top, right, bottom = (round(edge) for edge in font.getbbox(shapeable(text), anchor="ls"))
-    image = Image.new("L", (right - left + 2 * MARGIN, bottom - top + 2 * MARGIN))
-    ImageDraw.Draw(image).text((MARGIN - left, MARGIN - top), shapeable(text), fill=255, font=font, anchor="ls")
-    return np.asarray(image), MARGIN - top - ascent
+    glyphs = place_glyphs(face, text)
+    scale, ascent = measure_body(face)
+    boxes = np.array([glyph.box for glyph in glyphs])
+    left, top = corner_of(boxes)
+    width, height = (np.ceil(boxes[:, 2:].max(axis=0)).astype(int) + MARGIN - (left, top)).tolist()
+    mask = np.zeros((height, width), np.uint8)
+    raster = hb.RasterDraw()
+    for glyph in glyphs:  # each by itself: contours that cross and turn the other way round would cancel out
+        x, y = glyph.origin
+        raster.transform = (scale, 0, 0, scale, x - left, height + top - y)
+        raster.extents = hb.RasterExtents(0, 0, width, height)
+        raster.draw_glyph(load_shaper(face), glyph.number)
+        image = raster.render()
+        rows = np.frombuffer(image.buffer, np.uint8).reshape(height, image.extents.stride)
+        mask = np.maximum(mask, rows[::-1, :width])  # HarfBuzz has the lowest row first
+    return mask, round(-ascent) - top
+
+
+class PlacedGlyph(NamedTuple):
+    """A glyph with ink, in pixels of a mask from the text's beginning on the baseline, y downwards.
+
+    number: in the font. origin: (x, y). box: left, top, right, bottom of its ink.
+    """
+
+    number: int
+    origin: tuple[float, float]
+    box: tuple[float, float, float, float]
+
+
+def place_glyphs(face: Face, text: str) -> list[PlacedGlyph]:
+    """The glyphs of a text that have ink."""
+    font, (scale, _) = load_shaper(face), measure_body(face)
+    buffer = shape_buffer(font, shapeable(text))
+    glyphs, advance = [], 0
+    for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
+        extents = font.get_glyph_extents(info.codepoint)
+        if extents is not None and extents.width:
+            x, y = scale * (advance + position.x_offset), -scale * position.y_offset
+            left, top = x + scale * extents.x_bearing, y - scale * extents.y_bearing
+            box = (left, top, left + scale * extents.width, top - scale * extents.height)
+            glyphs.append(PlacedGlyph(info.codepoint, (x, y), box))
+        advance += position.x_advance
+    return glyphs
+
+
+def corner_of(boxes: NDArray[np.float64]) -> tuple[int, int]:
+    """The left top corner of the mask around glyphs with these boxes (P, 4)."""
+    left, top = np.floor(boxes[:, :2].min(axis=0)).astype(int).tolist()
+    return left - MARGIN, top - MARGIN

@@ -3,7 +3,6 @@
 An image depends on the seed and its number alone, whatever the number of processes.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -44,7 +43,7 @@ class FreshImages:
         """
         if epoch == 0 or not path.exists():
             allocate_images(path, (len(self.texts), self.size, self.size))
-        with start_workers(self.processes or os.cpu_count() or 1) as workers:
+        with start_workers(self.processes) as workers:
             self._render(workers, path, epoch, should_stop)
 
     def _render(self, workers: Executor, path: Path, epoch: int, should_stop: Callable[[], bool]) -> None:

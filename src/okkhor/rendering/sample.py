@@ -1,7 +1,6 @@
 """The rendered sample: a folder in the competition's own format, written whole or not at all."""
 
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from okkhor.rendering.drawing import draw_plan, start_workers
 from okkhor.rendering.plan import plan_sample
 from okkhor.rendering.tables import write_tables
 
-FORMAT_VERSION = 3  # of the pixels: raised whenever the same settings give other images
+FORMAT_VERSION = 4  # of the pixels: raised whenever the same settings give other images
 SETTINGS_FILE = "sample.json"
 FREE_SETTINGS = ("root", "processes")  # settings that don't change a pixel
 
@@ -59,7 +58,7 @@ def write_sample(sample: SampleConfig, hand: HandConfig) -> None:
 def fill_folder(folder: Path, sample: SampleConfig, hand: HandConfig) -> None:
     """Everything that a sample holds."""
     plan = plan_sample(sample, hand)
-    with start_workers(sample.processes or os.cpu_count() or 1) as workers:
+    with start_workers(sample.processes) as workers:
         draw_plan(workers, folder, plan, hand, sample.num_shards, sample.seed)
     write_tables(folder, plan)
     (folder / SETTINGS_FILE).write_text(settings_text(sample, hand), encoding="utf-8")
