@@ -156,8 +156,10 @@ def test_what_a_person_mistypes_is_told_in_two_lines_with_status_2(
     assert "Traceback" not in error
 
 
-def test_ctrl_c_saves_says_how_to_go_on_and_the_same_command_goes_on(trained: Project) -> None:
-    arguments = ["fold=2", "config=smoke", "run=stopped", "train.epochs=3", "data.num_workers=1"]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "as-slurm-does"])
+def test_a_signal_to_all_saves_says_how_to_go_on_and_the_same_command_goes_on(trained: Project, number: int) -> None:
+    run = f"stopped-{number}"
+    arguments = ["fold=2", "config=smoke", f"run={run}", "train.epochs=3", "data.num_workers=1"]
     process = subprocess.Popen(
         ["bash", str(trained.folder / "run.sh"), *arguments],
         env=os.environ | {"OKKHOR_PYTHON": sys.executable},
@@ -166,17 +168,17 @@ def test_ctrl_c_saves_says_how_to_go_on_and_the_same_command_goes_on(trained: Pr
         text=True,
         start_new_session=True,
     )
-    log = trained.folder / "runs/stopped/fold2/log.jsonl"
+    log = trained.folder / f"runs/{run}/fold2/log.jsonl"
     deadline = time.monotonic() + 120
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all processes
+    os.killpg(process.pid, number)  # to the loader's worker too
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
     assert f"To go on: ./run.sh {' '.join(arguments)}" in error
     assert "Traceback" not in error
     again = trained.run(*arguments).stdout
-    assert "Going on from runs/stopped/fold2/state.pt" in again
+    assert f"Going on from runs/{run}/fold2/state.pt" in again
     assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2, 3]
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -180,12 +181,20 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _prepare_worker(_worker: int) -> None:
-    """A terminal sends Ctrl-C to all processes; only the training process decides when to stop."""
+    """A terminal sends Ctrl-C to all processes, SLURM SIGTERM; only the training process decides when to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_for_parent, daemon=True).start()
     sys.excepthook = _say_nothing_of_lost_connections
     Queue._on_queue_feeder_error = staticmethod(_end_worker)  # type: ignore[attr-defined]
+
+
+def _end_for_parent() -> None:
+    """Of SIGTERM, the one that the training process sends at its own end counts."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def _end_worker(_error: Exception, _batch: object) -> None:
