@@ -2,12 +2,14 @@
 
 import copy
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,13 +17,18 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
+from okkhor.commands import fold
+from okkhor.commands.training_set import TrainingSet
 from okkhor.config import LossConfig, MixConfig, OptimizerConfig, TrainConfig
 from okkhor.errors import ConfigError, InputError
+from okkhor.models.network import create_network
 from okkhor.predictions import Predictions
 from okkhor.schema import HEADS
+from okkhor.settings import load_config
 from okkhor.training import profiling
 from okkhor.training.averaging import StepAverage, make_epoch_average, measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
+from okkhor.training.distributed import Group
 from okkhor.training.fit import PrepareEpoch, fit
 from okkhor.training.interrupt import stop_on_signals
 from okkhor.training.loop import Batch, Trainer, clip_gradient, infer, resize, split, train_epoch
@@ -177,6 +184,30 @@ def test_a_scaler_skips_the_step_whose_gradients_overflow() -> None:
     after = trainer.network.heads.state_dict()  # type: ignore[union-attr]
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert trainer.scaler.get_scale() < 2.0**127
+
+
+def test_a_compiled_network_leaves_its_copies_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **settings: compiled.append((self, settings)))
+    config = load_config(["config=smoke", "train.compile=reduce-overhead"])
+    network = create_network(config.model, config.data.size)
+    training = cast(TrainingSet, SimpleNamespace(labels=LABELS))
+    trainer = fold.make_trainer(network, config, Precision(CPU, torch.float32), training, 4, Group())
+    assert compiled == [(trainer.network, {"mode": "reduce-overhead"})]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler here")
+def test_a_compiled_network_trains_alike_and_its_running_mean_is_its_own() -> None:
+    losses, means = [], []
+    for is_compiled in (False, True):
+        trainer = make_trainer()
+        cast(nn.Dropout, trainer.network.body[4]).p = 0  # drawn otherwise there
+        if is_compiled:
+            trainer.network.compile(mode="default")
+        losses.append(list(train_epoch(trainer, TinyBatches())))
+        means.append(trainer.best_network.eval()(next(iter(TinyBatches()))[0])["grapheme_root"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert torch.allclose(means[0], means[1], atol=0.02)  # of .3: Adam makes much of small gradients
 
 
 def test_a_loss_that_is_not_finite_stops_training_before_the_step() -> None:

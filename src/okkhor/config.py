@@ -120,6 +120,7 @@ class TrainConfig:
     freeze_epochs: int = 0  # the first epoch trains the heads alone; by this one the backbone has thawed, from its end
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: the best that the device has
     device: str = "auto"  # auto: cuda where there is one, else cpu
+    compile: Literal["none", "default", "reduce-overhead"] = "none"  # torch.compile's modes; the last: CUDA graphs
     ema_decay: float = 0.998  # of the running mean of the weights, per step; 0: none
     swa_epochs: int = 0  # predict with the mean of the weights after each of the last so many epochs; arXiv:1803.05407
     patience: int = 0  # stop after so many epochs without a better score; 0: never

@@ -74,6 +74,8 @@ class TrainingLoop:
 
 def make_bare_step(network: nn.Module, config: Config, precision: Precision, loop: TrainingLoop) -> Callable[[], int]:
     """As many steps as the loop makes, on one batch that stays on the device: what nobody can do without."""
+    if config.train.compile != "none":
+        network.compile(mode=config.train.compile)
     optimizer = make_optimizer(network, config.optimizer)
     images, labels = next(iter(to_device(loop.loader, precision.device)))
 

@@ -140,6 +140,8 @@ def make_trainer(
     network = place_network(network, precision.device)
     optimizer = make_optimizer(network, config.optimizer)
     decay = config.train.ema_decay
+    if config.train.compile != "none":  # in place: its copies, which are validated and averaged, are not compiled
+        network.compile(mode=config.train.compile)
     return Trainer(
         network=network,
         optimizer=optimizer,

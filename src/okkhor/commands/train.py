@@ -35,6 +35,7 @@ SPEED_SETTINGS = (
     "data.cache_dir",
     "data.num_workers",
     "launch",
+    "train.compile",
     "train.device",
     "train.num_threads",
     "train.save_minutes",

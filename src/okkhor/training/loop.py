@@ -110,13 +110,14 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: i
             loss = loss * (len(part.images) / len(batch.images))
             trainer.scaler.scale(loss).backward()
             total += loss.detach()
-    # read after the backward pass: a GPU would wait, idle, for its kernels to be launched
-    value = trainer.group.add([total.item()], trainer.precision.device)[0] / trainer.group.size
-    check_finite(trainer, "loss", value)
     trainer.scaler.unscale_(trainer.optimizer)
     norm = clip_gradient(trainer.network, trainer.recipe.optimizer.clip_norm)
+    # read once, when all of the step's kernels but the optimizer's are queued: a GPU is idle while it is waited for
+    own, length = torch.stack([total, norm.to(total)]).tolist()
+    value = trainer.group.add([own], trainer.precision.device)[0] / trainer.group.size
+    check_finite(trainer, "loss", value)
     if not trainer.scaler.is_enabled():  # which skips such a step itself, and lowers its scale
-        check_finite(trainer, "length of the gradient", norm.item())
+        check_finite(trainer, "length of the gradient", length)
     trainer.scaler.step(trainer.optimizer)
     trainer.scaler.update()
     trainer.optimizer.zero_grad(set_to_none=True)
