@@ -28,6 +28,7 @@ from okkhor.settings import load_config
 from okkhor.training import profiling
 from okkhor.training.averaging import StepAverage, make_epoch_average, measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
+from okkhor.training.compiling import check_compiler
 from okkhor.training.distributed import Group
 from okkhor.training.fit import PrepareEpoch, fit
 from okkhor.training.interrupt import stop_on_signals
@@ -196,12 +197,22 @@ def test_a_compiled_network_leaves_its_copies_as_they_are(monkeypatch: pytest.Mo
     assert compiled == [(trainer.network, {"mode": "reduce-overhead"})]
 
 
+def test_a_machine_that_cannot_compile_is_told_before_anything_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_badly(_function: object, mode: str) -> Callable[[object], object]:
+        raise RuntimeError(f"InvalidCxxCompiler: No working C++ compiler found for {mode}\n\nSet TORCHDYNAMO_VERBOSE=1")
+
+    monkeypatch.setattr(torch, "compile", compile_badly)
+    check_compiler("none", CPU)
+    with pytest.raises(ConfigError, match=r"torch can't compile here \(InvalidCxx[^\n]*default\)"):
+        check_compiler("default", CPU)
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler here")
 def test_a_compiled_network_trains_alike_and_its_running_mean_is_its_own() -> None:
     losses, means = [], []
     for is_compiled in (False, True):
         trainer = make_trainer()
-        cast(nn.Dropout, trainer.network.body[4]).p = 0  # drawn otherwise there
+        cast(nn.Dropout, cast(TinyNetwork, trainer.network).body[4]).p = 0  # drawn otherwise there
         if is_compiled:
             trainer.network.compile(mode="default")
         losses.append(list(train_epoch(trainer, TinyBatches())))

@@ -21,6 +21,7 @@ from okkhor.data.loading import CachedImages, ShuffledBatches, make_training_loa
 from okkhor.models.network import ThreeHeadNetwork, create_network, place_network
 from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES
+from okkhor.training.compiling import compile_in_place
 from okkhor.training.distributed import Group
 from okkhor.training.loop import Trainer, to_device, train_epoch
 from okkhor.training.optimizer import make_optimizer
@@ -74,8 +75,7 @@ class TrainingLoop:
 
 def make_bare_step(network: nn.Module, config: Config, precision: Precision, loop: TrainingLoop) -> Callable[[], int]:
     """As many steps as the loop makes, on one batch that stays on the device: what nobody can do without."""
-    if config.train.compile != "none":
-        network.compile(mode=config.train.compile)
+    compile_in_place(network, config.train.compile)
     optimizer = make_optimizer(network, config.optimizer)
     images, labels = next(iter(to_device(loop.loader, precision.device)))
 

@@ -40,6 +40,7 @@ from okkhor.scoring.decoding import decode
 from okkhor.scoring.trained_graphemes import count_graphemes, write_graphemes
 from okkhor.settings import load_stored
 from okkhor.training.averaging import StepAverage, make_epoch_average
+from okkhor.training.compiling import compile_in_place
 from okkhor.training.distributed import Group
 from okkhor.training.fit import fit
 from okkhor.training.loop import Batch, Trainer, infer, join_batches
@@ -140,8 +141,7 @@ def make_trainer(
     network = place_network(network, precision.device)
     optimizer = make_optimizer(network, config.optimizer)
     decay = config.train.ema_decay
-    if config.train.compile != "none":  # in place: its copies, which are validated and averaged, are not compiled
-        network.compile(mode=config.train.compile)
+    compile_in_place(network, config.train.compile)
     return Trainer(
         network=network,
         optimizer=optimizer,

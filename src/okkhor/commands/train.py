@@ -25,6 +25,7 @@ from okkhor.models.network import create_network
 from okkhor.runs import RUNS, fold_folder, is_begun, is_finished, write_config
 from okkhor.schema import HEADS
 from okkhor.settings import differing_settings, load_config, load_stored, select_folds
+from okkhor.training.compiling import check_compiler
 from okkhor.training.distributed import Group, join_group, was_launched
 from okkhor.training.precision import choose_device, choose_precision
 
@@ -110,7 +111,7 @@ def print_once(group: Group) -> Iterator[None]:
 
 def check_settings(config: Config, folds: Sequence[int]) -> None:
     """Raises now what training would raise after minutes of preparation: about the device, the network, the run."""
-    choose_device(config.train.device)
+    check_compiler(config.train.compile, choose_device(config.train.device))
     parse_policy(config.augment.policy)
     if config.train.tensorboard:
         check_extra("tensorboard", "tensorboard", purpose="train.tensorboard=true")
