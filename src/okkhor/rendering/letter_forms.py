@@ -11,8 +11,10 @@ import yaml
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from okkhor.rendering.conjuncts import Variant, compose
 from okkhor.rendering.fonts import BODY_HEIGHT, Face, load_shaper, shape
 from okkhor.rendering.glyphs import Glyph
+from okkhor.rendering.graphemes import HASANTA
 from okkhor.rendering.strokes import POINT_STEP, Points
 
 CARRIERS = "কপটল"  # letters that a sign is shaped on, until one keeps its own glyph beside the sign's
@@ -21,9 +23,6 @@ FOOT = 1.05  # letter bodies: ink below a letter is a sign's
 DOT = 0.2  # letter bodies: a dot that makes another letter of one is a part of its own, or in the form of both
 EDGE = 0.02  # letter bodies, around a part's box
 SHORTEST = 5  # points of what is left of a stroke
-
-Variant = tuple[NDArray[np.float64], ...]
-"""The strokes of a form, each (N, 2): x and y as letter_forms.yaml has them."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,20 @@ class Form:
 
 @cache
 def read_forms() -> Mapping[str, Form]:
-    """The forms of letter_forms.yaml by letter or sign."""
+    """The forms of letter_forms.yaml by letter, conjunct or sign."""
     text = resources.files("okkhor.rendering").joinpath("letter_forms.yaml").read_text(encoding="utf-8")
-    return {
+    kinds = yaml.safe_load(text)
+    conjuncts = kinds.pop("conjuncts")
+    forms = {
         letter: Form(tuple(tuple(np.reshape(s, (-1, 2)).astype(float) for s in strokes) for strokes in variants), kind)
-        for kind, forms in yaml.safe_load(text).items()
-        for letter, variants in forms.items()
+        for kind, by_letter in kinds.items()
+        for letter, variants in by_letter.items()
     }
+    for conjunct, layouts in conjuncts.items():
+        first, second = (forms[letter].variants for letter in conjunct.split(HASANTA))
+        composed = (variant for layout in layouts for variant in compose(first, second, layout))
+        forms[conjunct] = Form(tuple(composed), "letters")
+    return forms
 
 
 @lru_cache(maxsize=64)
