@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.queues import Queue
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -186,6 +187,7 @@ def _prepare_worker(_worker: int) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_for_parent, daemon=True).start()
+    ForkingPickler.register(torch.Tensor, _by_value)
     sys.excepthook = _say_nothing_of_lost_connections
     Queue._on_queue_feeder_error = staticmethod(_end_worker)  # type: ignore[attr-defined]
 
@@ -197,8 +199,13 @@ def _end_for_parent() -> None:
     os._exit(0)
 
 
+def _by_value(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """Through the pipe: torch's way, a file of /dev/shm for each tensor, takes longer, and containers have 64 MB of it."""
+    return torch.from_numpy, (tensor.numpy(),)
+
+
 def _end_worker(_error: Exception, _batch: object) -> None:
-    """Where a batch can't be sent, as with a full /dev/shm: Python prints a traceback, and training waits for it."""
+    """Where a batch can't be sent, as without memory: Python prints a traceback, and training waits for it."""
     os._exit(1)
 
 
