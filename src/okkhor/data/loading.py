@@ -200,7 +200,7 @@ def _end_for_parent() -> None:
 
 
 def _by_value(tensor: torch.Tensor) -> tuple[Any, ...]:
-    """Through the pipe: torch's way, a file of /dev/shm for each tensor, takes longer, and containers have 64 MB of it."""
+    """Through the pipe: torch's way is a file of /dev/shm for each tensor, and containers have 64 MB of it."""
     return torch.from_numpy, (tensor.numpy(),)
 
 
