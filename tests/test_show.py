@@ -61,7 +61,9 @@ def test_the_seed_and_the_ranges_of_the_hands_decide_what_is_shown(monkeypatch: 
     assert set(plain) != set(other)
     thick = catch_rows(monkeypatch, "hand.pen=[12,12]", "hand.size=[110,110]")
     assert set(thick) == set(plain)
-    assert all(scans.mean() > 1.2 * plain[title].mean() for title, scans in thick.items())
+    growth = [scans.mean() / plain[title].mean() for title, scans in thick.items()]
+    assert min(growth) > 1.05  # of র্মূ, which fills the image's height anyway
+    assert np.median(growth) > 1.5
 
 
 def test_a_subject_that_is_not_there_is_refused_with_those_that_are(refused: Refused) -> None:
