@@ -75,17 +75,17 @@ def test_a_disk_that_fills_is_told_and_with_room_the_same_command_ends_well(
         record(f"{name}: disk with room again", "same bytes")
 
 
-def test_workers_need_no_room_in_dev_shm(undisturbed: dict[str, Undisturbed], tmp_path: Path) -> None:
+def test_workers_need_no_room_for_batches_in_dev_shm(undisturbed: dict[str, Undisturbed], tmp_path: Path) -> None:
     stage = STAGES["train"]
     folder = copy(undisturbed["train"], tmp_path / "project")
     arguments = (*stage.arguments, "data.num_workers=2")
     output = tmp_path / "small"
-    run([MOUNT.format(size=64, folder="/dev/shm") + f"\n{command(arguments, output)}"], folder)
+    run([MOUNT.format(size=128, folder="/dev/shm") + f"\n{command(arguments, output)}"], folder)
     status, told = outcome(output)
     assert status == 0, told
     weights = f"{FOLD}/model.safetensors"
     assert (folder / weights).read_bytes() == undisturbed["train"].made[weights]
-    record("train: /dev/shm of 64 KB", "same weights")
+    record("train: /dev/shm of 128 KB, which semaphores fill", "same weights")
 
 
 def test_a_read_only_input_is_enough_and_a_read_only_project_is_told(
