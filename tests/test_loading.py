@@ -78,12 +78,6 @@ def test_augmentation_is_the_same_with_0_1_and_2_workers(small_cache: Path, trai
             assert torch.equal(images, expected[epoch])
 
 
-def test_batches_of_workers_take_no_room_in_dev_shm(small_cache: Path, train_set: TrainSet) -> None:
-    images = make_images(small_cache, train_set, np.arange(NUM_TRAIN))
-    for batch in make_training_loader(images, ShuffledBatches(NUM_TRAIN, 8, seed=0), 1, pin=False):
-        assert not any(tensor.is_shared() for tensor in batch)
-
-
 def test_augmentation_differs_between_epochs_images_and_seeds(small_cache: Path, train_set: TrainSet) -> None:
     first, second = load_epochs(small_cache, train_set, num_workers=0)
     plain = make_images(small_cache, train_set, np.arange(NUM_TRAIN)).__getitems__(range(NUM_TRAIN))[0]

@@ -187,14 +187,14 @@ def test_a_scaler_skips_the_step_whose_gradients_overflow() -> None:
     assert trainer.scaler.get_scale() < 2.0**127
 
 
-def test_a_compiled_network_leaves_its_copies_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self, **settings: compiled.append((self, settings)))
+def test_a_compiled_network_leaves_its_copies_as_they_are() -> None:
     config = load_config(["config=smoke", "train.compile=reduce-overhead"])
     network = create_network(config.model, config.data.size)
     training = cast(TrainingSet, SimpleNamespace(labels=LABELS))
     trainer = fold.make_trainer(network, config, Precision(CPU, torch.float32), training, 4, Group())
-    assert compiled == [(trainer.network, {"mode": "reduce-overhead"})]
+    assert trainer.network._compiled_call_impl is not None
+    assert trainer.best_network is not trainer.network
+    assert trainer.best_network._compiled_call_impl is None
 
 
 def test_a_machine_that_cannot_compile_is_told_before_anything_slow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,9 +202,14 @@ def test_a_machine_that_cannot_compile_is_told_before_anything_slow(monkeypatch:
         raise RuntimeError(f"InvalidCxxCompiler: No working C++ compiler found for {mode}\n\nSet TORCHDYNAMO_VERBOSE=1")
 
     monkeypatch.setattr(torch, "compile", compile_badly)
-    check_compiler("none", CPU)
+    check_compiler(TrainConfig(), CPU)
     with pytest.raises(ConfigError, match=r"torch can't compile here \(InvalidCxx[^\n]*default\)"):
-        check_compiler("default", CPU)
+        check_compiler(TrainConfig(compile="default"), CPU)
+
+
+def test_one_graph_and_several_gradients_are_refused_together() -> None:
+    with pytest.raises(ConfigError, match=r"train\.accumulate=1"):
+        check_compiler(TrainConfig(compile="reduce-overhead", accumulate=2), CPU)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler here")

@@ -178,11 +178,11 @@ def test_several_that_need_one_sample_one_cache_and_one_folds_file_make_it_once(
 def test_a_worker_that_sends_nothing_is_told_after_a_while(
     undisturbed: dict[str, Undisturbed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one that hangs: training would wait for ever."""
+    """As where /dev/shm is full: its batches get lost on the way, and training would wait for ever."""
     folder = copy(undisturbed["train"], tmp_path / "project")
     monkeypatch.setattr(loading, "LONGEST_WAIT", 1)
     monkeypatch.setattr(loading.CachedImages, "read", lambda *_: time.sleep(3))
     status, _, error = call(folder, *STAGES["train"].arguments, "data.num_workers=1")
     assert status == 2
     assert "DataLoader timed out" in error
-    assert "data.num_workers=0" in error
+    assert "/dev/shm" in error

@@ -75,17 +75,27 @@ def test_a_disk_that_fills_is_told_and_with_room_the_same_command_ends_well(
         record(f"{name}: disk with room again", "same bytes")
 
 
-def test_workers_need_no_room_for_batches_in_dev_shm(undisturbed: dict[str, Undisturbed], tmp_path: Path) -> None:
+def test_batches_that_find_no_room_in_dev_shm_are_told_and_with_room_the_same_command_ends_well(
+    undisturbed: dict[str, Undisturbed], tmp_path: Path
+) -> None:
     stage = STAGES["train"]
     folder = copy(undisturbed["train"], tmp_path / "project")
     arguments = (*stage.arguments, "data.num_workers=2")
-    output = tmp_path / "small"
-    run([MOUNT.format(size=128, folder="/dev/shm") + f"\n{command(arguments, output)}"], folder)
-    status, told = outcome(output)
+    lines = [
+        MOUNT.format(size=size, folder="/dev/shm") + f"\n{command(arguments, tmp_path / name)}"
+        for name, size in (("full", 64), ("room", 100_000))
+    ]
+    run(lines, folder)
+    status, told = outcome(tmp_path / "full")
+    assert status == 2, told
+    check_told(told)
+    assert "/dev/shm" in told
+    record("train: /dev/shm is full", "told")
+    status, told = outcome(tmp_path / "room")
     assert status == 0, told
     weights = f"{FOLD}/model.safetensors"
     assert (folder / weights).read_bytes() == undisturbed["train"].made[weights]
-    record("train: /dev/shm of 128 KB, which semaphores fill", "same weights")
+    record("train: /dev/shm with room again", "same weights")
 
 
 def test_a_read_only_input_is_enough_and_a_read_only_project_is_told(

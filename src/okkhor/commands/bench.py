@@ -18,6 +18,8 @@ from okkhor.errors import ConfigError
 from okkhor.files import replacing
 from okkhor.runs import RUNS, describe_environment
 from okkhor.settings import load_config
+from okkhor.training.compiling import check_compiler
+from okkhor.training.precision import choose_device
 
 Part = Callable[[Config, Prepared], Iterator[Figure]]
 
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str]) -> None:
             raise ConfigError(f"bench.parts: no part '{name}'. Parts: {', '.join(parts)}.")
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
+    check_compiler(config.train, choose_device(config.train.device))
     prepared = prepare(config)
     started, figures = time.monotonic(), []
     for name in config.bench.parts:

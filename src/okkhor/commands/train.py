@@ -111,11 +111,14 @@ def print_once(group: Group) -> Iterator[None]:
 
 def check_settings(config: Config, folds: Sequence[int]) -> None:
     """Raises now what training would raise after minutes of preparation: about the device, the network, the run."""
-    check_compiler(config.train.compile, choose_device(config.train.device))
+    device = choose_device(config.train.device)
     parse_policy(config.augment.policy)
     if config.train.tensorboard:
         check_extra("tensorboard", "tensorboard", purpose="train.tensorboard=true")
     new_folds = [fold for fold in folds if config.overwrite or not is_begun(fold_folder(config.run, fold))]
+    is_launcher = config.launch.processes > 1 and not was_launched()  # it would hold a GPU, and its processes check too
+    if not is_launcher and any(config.overwrite or not is_finished(fold_folder(config.run, fold)) for fold in folds):
+        check_compiler(config.train, device)
     if new_folds:
         create_network(config.model, config.data.size, graphemes=np.zeros((1, len(HEADS)), np.int64))
     check_pseudo(config, new_folds)

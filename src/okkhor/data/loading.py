@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.queues import Queue
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +22,7 @@ from okkhor.data.cache import open_cache
 from okkhor.errors import InputError
 
 LONGEST_WAIT = 300  # seconds for a batch of a worker
+START = "fork"  # Python 3.14's default has another parent, and threads that take SIGTERM before a worker blocks it
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """images (B, 1, H, W) uint8, ink bright on 0; labels (B, K) int64, in the order of HEADS, then the grapheme's."""
@@ -156,6 +156,7 @@ def make_training_loader(
         batch_sampler=order,  # type: ignore[arg-type]  # DataLoader hands a PlannedBatch to CachedImages unread
         collate_fn=_as_it_is,
         num_workers=num_workers,
+        multiprocessing_context=START if num_workers else None,
         timeout=LONGEST_WAIT if num_workers else 0,
         worker_init_fn=_prepare_worker,
         pin_memory=pin,
@@ -170,6 +171,7 @@ def make_validation_loader(images: CachedImages, batch_size: int, num_workers: i
         batch_size,
         collate_fn=_as_it_is,
         num_workers=num_workers,
+        multiprocessing_context=START if num_workers else None,
         timeout=LONGEST_WAIT if num_workers else 0,
         worker_init_fn=_prepare_worker,
         pin_memory=pin,
@@ -187,7 +189,6 @@ def _prepare_worker(_worker: int) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_for_parent, daemon=True).start()
-    ForkingPickler.register(torch.Tensor, _by_value)
     sys.excepthook = _say_nothing_of_lost_connections
     Queue._on_queue_feeder_error = staticmethod(_end_worker)  # type: ignore[attr-defined]
 
@@ -199,13 +200,8 @@ def _end_for_parent() -> None:
     os._exit(0)
 
 
-def _by_value(tensor: torch.Tensor) -> tuple[Any, ...]:
-    """Through the pipe: torch's way is a file of /dev/shm for each tensor, and containers have 64 MB of it."""
-    return torch.from_numpy, (tensor.numpy(),)
-
-
 def _end_worker(_error: Exception, _batch: object) -> None:
-    """Where a batch can't be sent, as without memory: Python prints a traceback, and training waits for it."""
+    """Where a batch can't be sent, as with a full /dev/shm: Python prints a traceback, and training waits for it."""
     os._exit(1)
 
 
