@@ -3,37 +3,82 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from okkhor.config import ModelConfig
 from okkhor.models.network import create_network
-from okkhor.models.small_maps import SmallMapConvolution, multiply_small_maps
+from okkhor.models.patch_products import ProductForWeights
+from okkhor.models.small_maps import Convolution, SmallMapConvolution, choose_convolution, multiply_small_maps
+from okkhor.models.window_products import WindowConvolution, windows
 
 
-@pytest.mark.parametrize(("size", "stride"), [(1, 1), (2, 1), (2, 2), (3, 2), (4, 2), (5, 1), (6, 1), (11, 2), (7, 1)])
-@pytest.mark.parametrize("bias", [False, True])
-def test_a_small_map_is_convolved_as_torch_does_with_the_same_gradients(size: int, stride: int, bias: bool) -> None:
+@pytest.mark.parametrize("convolution", [ProductForWeights, WindowConvolution])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 3), (1, 7), (6, 6)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_products_are_torchs_convolution_with_its_gradients(
+    convolution: Convolution, layout: torch.memory_format, height: int, width: int, stride: int
+) -> None:
     torch.manual_seed(0)
-    plain = nn.Conv2d(128, 16, 3, stride, padding=1, bias=bias).double()
-    fast = nn.Sequential(nn.Conv2d(128, 16, 3, stride, padding=1, bias=bias).double())
+    images = torch.randn(3, 8, height, width, dtype=torch.double).to(memory_format=layout)
+    weight = torch.randn(16, 8, 3, 3, dtype=torch.double).to(memory_format=layout)
+    inputs = [images.requires_grad_(), weight.requires_grad_()]
+    outputs = [functional.conv2d(images, weight, stride=stride, padding=1), convolution.apply(*inputs, stride)]
+    results = [[output, *torch.autograd.grad(output.square().sum(), inputs)] for output in outputs]
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other)
+
+
+def test_windows_hold_what_lies_inside_the_map_and_nothing_else() -> None:
+    counted = sum(seen[1].stop - seen[1].start for _, seen, _ in windows(3, 3, stride=1))
+    assert counted == 49  # of 81: four corners meet 4 places, four edges 6, the middle 9
+    for _, (row, columns), (_, taps) in windows(4, 5, stride=2):
+        assert 0 <= row < 4
+        assert 0 <= columns.start < columns.stop <= 5
+        assert columns.stop - columns.start == taps.stop - taps.start
+
+
+@pytest.mark.parametrize(
+    ("positions", "channels", "dtype", "chosen"),
+    [
+        (4, 512, torch.bfloat16, WindowConvolution),
+        (4, 256, torch.bfloat16, ProductForWeights),
+        (36, 128, torch.bfloat16, ProductForWeights),
+        (49, 128, torch.bfloat16, None),
+        (9, 256, torch.float32, WindowConvolution),
+        (36, 128, torch.float32, None),
+        (9, 128, torch.float32, None),
+    ],
+)
+def test_the_type_decides_which_products(
+    positions: int, channels: int, dtype: torch.dtype, chosen: Convolution | None
+) -> None:
+    assert choose_convolution(positions, channels, dtype) is chosen
+
+
+@pytest.mark.parametrize("size", [3, 6])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_layer_of_them_is_torchs_layer(size: int, bias: bool) -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(128, 256, 3, padding=1, bias=bias).double()
+    fast = nn.Sequential(nn.Conv2d(128, 256, 3, padding=1, bias=bias).double())
     fast[0].load_state_dict(plain.state_dict())
     multiply_small_maps(fast)
     assert type(fast[0]) is SmallMapConvolution
     images = torch.randn(3, 128, size, size, dtype=torch.double)
-    inputs = [images.clone().requires_grad_() for _ in range(2)]
-    outputs = [plain(inputs[0]), fast(inputs[1])]
+    outputs = [plain(images), fast(images)]
     assert torch.allclose(*outputs)
     for output in outputs:
         output.square().sum().backward()
-    assert torch.allclose(inputs[0].grad, inputs[1].grad)  # type: ignore[arg-type]
     for one, other in zip(plain.parameters(), fast.parameters(), strict=True):
         assert torch.allclose(one.grad, other.grad)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("size", [2, 5])
-def test_under_autocast_gradients_are_those_of_torch_to_the_last_bits_of_bfloat16(size: int) -> None:
+@pytest.mark.parametrize(("size", "channels"), [(5, 16), (2, 512), (4, 512)])
+def test_under_autocast_gradients_are_those_of_torch_to_the_last_bits_of_bfloat16(size: int, channels: int) -> None:
     torch.manual_seed(0)
-    plain = nn.Conv2d(128, 16, 3, padding=1, bias=False)
-    fast = nn.Sequential(nn.Conv2d(128, 16, 3, padding=1, bias=False))
+    plain = nn.Conv2d(128, channels, 3, padding=1, bias=False)
+    fast = nn.Sequential(nn.Conv2d(128, channels, 3, padding=1, bias=False))
     fast[0].load_state_dict(plain.state_dict())
     multiply_small_maps(fast)
     images = torch.randn(3, 128, size, size)
@@ -49,9 +94,9 @@ def test_under_autocast_gradients_are_those_of_torch_to_the_last_bits_of_bfloat1
 
 
 def test_a_frozen_convolution_still_passes_gradients_on() -> None:
-    fast = nn.Sequential(nn.Conv2d(128, 16, 3, padding=1)).requires_grad_(False)
+    fast = nn.Sequential(nn.Conv2d(128, 256, 3, padding=1)).requires_grad_(False)
     multiply_small_maps(fast)
-    for size in (2, 5):
+    for size in (2, 6):
         images = torch.randn(1, 128, size, size, requires_grad=True)
         fast(images).sum().backward()
         assert images.grad is not None
