@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,8 +163,7 @@ def _read_columns(shard: Shard) -> Iterator[NDArray[np.uint8]]:
     """Yield blocks of (columns, images) uint8: the pixels in their order."""
     try:
         with open_parquet(shard.path) as file:
-            for first in range(0, NUM_PIXELS, COLUMNS_PER_BLOCK):
-                table = file.read(PIXEL_COLUMNS[first : first + COLUMNS_PER_BLOCK])
+            for table in _decode_ahead(file):
                 for name, column in zip(table.column_names, table.columns, strict=True):
                     if column.null_count:
                         image_id = shard.image_ids[column.is_null().to_numpy().argmax()]
@@ -176,3 +176,15 @@ def _read_columns(shard: Shard) -> Iterator[NDArray[np.uint8]]:
                 yield np.stack([column.to_numpy() for column in table.columns])
     except DAMAGED as error:
         raise _damaged(shard.path, error) from error
+
+
+def _decode_ahead(file: pq.ParquetFile) -> Iterator[pa.Table]:
+    """Yield blocks of pixel columns, the next one on its way: pyarrow alone leaves a fifth of two cores idle."""
+    blocks = (PIXEL_COLUMNS[first : first + COLUMNS_PER_BLOCK] for first in range(0, NUM_PIXELS, COLUMNS_PER_BLOCK))
+    with ThreadPoolExecutor(1) as thread:
+        reads = (thread.submit(file.read, block) for block in blocks)
+        read = next(reads)
+        for following in reads:
+            yield read.result()
+            read = following
+        yield read.result()
