@@ -1,6 +1,7 @@
 """From the cache to batches: each image with its own labels, once an epoch, the same with any number of workers."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,8 @@ from conftest import GRAPHEMES, NUM_TRAIN, SMALL, TRIPLES, number_of, read_numbe
 from okkhor.config import AugmentConfig
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.competition import TrainSet
-from okkhor.data.loading import (
-    CachedImages,
-    ShuffledBatches,
-    make_training_loader,
-    make_validation_loader,
-)
+from okkhor.data.loading import Batch, BatchesInOrder, CachedImages, PlannedBatch, ShuffledBatches
+from okkhor.data.workers import BatchLoader
 from okkhor.schema import HEAD_NAMES
 
 
@@ -26,6 +23,10 @@ def make_images(
     return CachedImages([small_cache], rows, train_set.labels(rows), augmentation, seed)
 
 
+def load(images: CachedImages, indices: Sequence[int]) -> Batch:
+    return images.load(PlannedBatch(0, 0, 0, list(indices)))
+
+
 def assert_labels_fit(images: torch.Tensor, labels: torch.Tensor) -> list[int]:
     """Each image shows its number, and the number says which labels it has. -> the numbers."""
     numbers = [read_number(image.numpy()) for image in images[:, 0]]
@@ -33,10 +34,15 @@ def assert_labels_fit(images: torch.Tensor, labels: torch.Tensor) -> list[int]:
     return numbers
 
 
-def test_every_validation_image_comes_once_in_order_with_its_own_labels(small_cache: Path, train_set: TrainSet) -> None:
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_every_validation_image_comes_once_in_order_with_its_own_labels(
+    small_cache: Path, train_set: TrainSet, num_workers: int
+) -> None:
     rows = np.array([20, 3, 4, 17, 9, 1, 0])
     numbers = []
-    for images, labels in make_validation_loader(make_images(small_cache, train_set, rows), 3, 0, pin=False):
+    for images, labels in BatchLoader(
+        make_images(small_cache, train_set, rows), BatchesInOrder(7, 3), num_workers, False
+    ):
         assert images.dtype == torch.uint8
         assert images.shape[1:] == (1, SMALL, SMALL)
         numbers += assert_labels_fit(images, labels)
@@ -45,7 +51,7 @@ def test_every_validation_image_comes_once_in_order_with_its_own_labels(small_ca
 
 def test_every_training_image_comes_once_an_epoch_with_its_own_labels(small_cache: Path, train_set: TrainSet) -> None:
     order = ShuffledBatches(NUM_TRAIN, 8, seed=0)
-    loader = make_training_loader(make_images(small_cache, train_set, np.arange(NUM_TRAIN)), order, 0, pin=False)
+    loader = BatchLoader(make_images(small_cache, train_set, np.arange(NUM_TRAIN)), order, 0, pin=False)
     orders = []
     for order.epoch in range(2):
         batches = list(loader)
@@ -62,7 +68,7 @@ def load_epochs(small_cache: Path, train_set: TrainSet, num_workers: int, seed: 
     images = make_images(
         small_cache, train_set, rows, Augmentation(AugmentConfig(policy="affine+erase", probability=2)), seed
     )
-    loader = make_training_loader(images, order, num_workers, pin=False)
+    loader = BatchLoader(images, order, num_workers, pin=False, keeps_workers=True)
     epochs = []
     for order.epoch in range(2):
         loaded = torch.cat([batch for batch, _ in loader])
@@ -80,7 +86,7 @@ def test_augmentation_is_the_same_with_0_1_and_2_workers(small_cache: Path, trai
 
 def test_augmentation_differs_between_epochs_images_and_seeds(small_cache: Path, train_set: TrainSet) -> None:
     first, second = load_epochs(small_cache, train_set, num_workers=0)
-    plain = make_images(small_cache, train_set, np.arange(NUM_TRAIN)).__getitems__(range(NUM_TRAIN))[0]
+    plain = load(make_images(small_cache, train_set, np.arange(NUM_TRAIN)), range(NUM_TRAIN))[0]
     other = load_epochs(small_cache, train_set, num_workers=0, seed=1)[0]
     for one, another in ((first, plain), (first, second), (first, other)):
         assert (one != another).flatten(1).any(dim=1).float().mean() > 0.9
@@ -88,8 +94,10 @@ def test_augmentation_differs_between_epochs_images_and_seeds(small_cache: Path,
     assert len(torch.unique(holes, dim=0)) > NUM_TRAIN * 0.8, "images of a batch are changed alike"
 
 
-def test_validation_is_the_same_each_time(small_cache: Path, train_set: TrainSet) -> None:
-    loader = make_validation_loader(make_images(small_cache, train_set, np.arange(NUM_TRAIN)), 10, 0, pin=False)
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_validation_is_the_same_each_time(small_cache: Path, train_set: TrainSet, num_workers: int) -> None:
+    images, order = make_images(small_cache, train_set, np.arange(NUM_TRAIN)), BatchesInOrder(NUM_TRAIN, 10)
+    loader = BatchLoader(images, order, num_workers, pin=False)
     for (first, _), (second, _) in zip(loader, loader, strict=True):
         assert torch.equal(first, second)
 
@@ -136,9 +144,12 @@ def test_processes_share_each_batch_in_equal_parts(weights: np.ndarray | None, n
         assert sorted(index for part in parts for index in part.indices) == sorted(whole.indices)
 
 
-def test_a_process_without_validation_images_loads_none(small_cache: Path, train_set: TrainSet) -> None:
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_process_without_validation_images_loads_none(
+    small_cache: Path, train_set: TrainSet, num_workers: int
+) -> None:
     images = make_images(small_cache, train_set, np.arange(0))
-    assert list(make_validation_loader(images, 8, 0, pin=False)) == []
+    assert list(BatchLoader(images, BatchesInOrder(0, 8), num_workers, pin=False)) == []
 
 
 def test_augmentation_cools_down_from_the_set_epoch(small_cache: Path, train_set: TrainSet) -> None:
@@ -148,14 +159,14 @@ def test_augmentation_cools_down_from_the_set_epoch(small_cache: Path, train_set
     plain = make_images(small_cache, train_set, rows)
     for order.epoch in range(4):
         (batch,) = order
-        changed = not torch.equal(images.__getitems__(batch)[0], plain.__getitems__(batch)[0])
+        changed = not torch.equal(images.load(batch)[0], plain.load(batch)[0])
         assert changed == (order.epoch < 2)
 
 
 def test_the_grapheme_is_a_column_behind_the_heads(small_cache: Path, train_set: TrainSet) -> None:
     rows = np.arange(NUM_TRAIN)
     labels = {**train_set.labels(rows), "grapheme": rows * 10}
-    assert CachedImages([small_cache], rows, labels).__getitems__([3, 5])[1][:, 3].tolist() == [30, 50]
+    assert load(CachedImages([small_cache], rows, labels), [3, 5])[1][:, 3].tolist() == [30, 50]
 
 
 def test_seed_and_epoch_alone_fix_the_order() -> None:
@@ -171,5 +182,5 @@ def test_seed_and_epoch_alone_fix_the_order() -> None:
 def test_images_of_a_second_cache_count_on_from_the_first(small_cache: Path) -> None:
     whole, rows = np.load(small_cache), np.array([30, 3, 47, 24, 0])
     labels = {name: np.arange(5) for name in HEAD_NAMES}
-    images, _ = CachedImages([small_cache, small_cache], rows, labels).__getitems__([0, 1, 2, 3, 4])
+    images, _ = load(CachedImages([small_cache, small_cache], rows, labels), [0, 1, 2, 3, 4])
     np.testing.assert_array_equal(images[:, 0].numpy(), whole[[6, 3, 23, 0, 0]])

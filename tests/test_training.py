@@ -134,7 +134,7 @@ def run(
     nothing = Predictions(np.array([], dtype=np.str_), {})
     return fit(
         trainer,
-        batches,  # type: ignore[arg-type]
+        batches,
         batches,
         validate=lambda network: ({"score": float(next(network.parameters()).detach().sum())}, nothing),
         save=saved or Saved(),

@@ -22,8 +22,9 @@ from okkhor.commands.training_set import TrainingSet
 from okkhor.config import Config, DataConfig, FoldsConfig, ModelConfig, TrainConfig
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.folds import load_folds
-from okkhor.data.loading import CachedImages, ShuffledBatches, make_training_loader, make_validation_loader
+from okkhor.data.loading import BatchesInOrder, CachedImages, ShuffledBatches
 from okkhor.data.tables import read_train_table
+from okkhor.data.workers import BatchLoader
 from okkhor.models.network import create_network
 from okkhor.predictions import Predictions, write_predictions
 from okkhor.schema import HEAD_NAMES, HEADS, SUBMISSION_ORDER
@@ -169,11 +170,13 @@ def test_ten_thousand_steps_of_training_leave_memory_and_files_as_they_were(tmp_
     precision = Precision(torch.device("cpu"), torch.float32)
     trainer = make_trainer(network, config, precision, training, len(order), Group())
     truth = Predictions(np.array([f"Train_{row}" for row in range(64)]), {}, {k: v[:64] for k, v in labels.items()})
-    held_out = make_validation_loader(CachedImages(training.caches, np.arange(64), truth.labels or {}), 64, 0, False)
+    held_out = BatchLoader(
+        CachedImages(training.caches, np.arange(64), truth.labels or {}), BatchesInOrder(64, 64), 0, False
+    )
     measured: dict[int, tuple[float, int]] = {}
     fit(
         trainer,
-        make_training_loader(images, order, 1, False),
+        BatchLoader(images, order, 1, False, keeps_workers=True),
         order,
         validate=partial(validate, batches=held_out, truth=truth, precision=precision, group=Group()),
         save=partial(save_predictor, folder=tmp_path),

@@ -75,47 +75,15 @@ def test_a_disk_that_fills_is_told_and_with_room_the_same_command_ends_well(
         record(f"{name}: disk with room again", "same bytes")
 
 
-def test_batches_that_find_no_room_in_dev_shm_are_told_and_with_room_the_same_command_ends_well(
-    undisturbed: dict[str, Undisturbed], tmp_path: Path
-) -> None:
+def test_workers_need_hardly_any_room_in_dev_shm(undisturbed: dict[str, Undisturbed], tmp_path: Path) -> None:
+    """Of which containers have 64 MB, for all that runs in them; here it is 64 KB."""
     stage = STAGES["train"]
     folder = copy(undisturbed["train"], tmp_path / "project")
     arguments = (*stage.arguments, "data.num_workers=2")
-    lines = [
-        MOUNT.format(size=size, folder="/dev/shm") + f"\n{command(arguments, tmp_path / name)}"
-        for name, size in (("full", 64), ("room", 100_000))
-    ]
-    run(lines, folder)
-    status, told = outcome(tmp_path / "full")
-    assert status == 2, told
-    check_told(told)
-    assert "/dev/shm" in told
-    record("train: /dev/shm is full", "told")
-    status, told = outcome(tmp_path / "room")
+    run([MOUNT.format(size=64, folder="/dev/shm") + f"\n{command(arguments, tmp_path / 'small')}"], folder)
+    status, told = outcome(tmp_path / "small")
     assert status == 0, told
+    assert "Traceback" not in told
     weights = f"{FOLD}/model.safetensors"
     assert (folder / weights).read_bytes() == undisturbed["train"].made[weights]
-    record("train: /dev/shm with room again", "same weights")
-
-
-def test_a_read_only_input_is_enough_and_a_read_only_project_is_told(
-    undisturbed: dict[str, Undisturbed], tmp_path: Path
-) -> None:
-    for name in ("train", "predict"):
-        stage, folder = STAGES[name], copy(undisturbed[name], tmp_path / name)
-
-        def read_only(path: Path) -> str:
-            return f"mount --bind {path} {path}\nmount -o remount,ro,bind {path}"
-
-        run([read_only(folder / "input"), command(stage.arguments, tmp_path / f"{name}-input")], folder)
-        status, told = outcome(tmp_path / f"{name}-input")
-        assert status == 0, told
-        assert read_made(folder, stage) == undisturbed[name].made
-        record(f"{name}: read-only input", "same bytes")
-
-        folder = copy(undisturbed[name], tmp_path / f"{name}-again")
-        run([read_only(folder), f"cd {folder}", command(stage.arguments, tmp_path / f"{name}-all")], folder)
-        status, told = outcome(tmp_path / f"{name}-all")
-        assert status == 2, told
-        check_told(told)
-        record(f"{name}: read-only project", "told")
+    record("train: /dev/shm of 64 KB", "same weights")

@@ -117,8 +117,8 @@ def find_remedy(error: Exception) -> str:
     name, text = type(error).__name__, str(error)  # names of classes that are not imported here: torch's, Python's
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":
         return "Try a smaller train.batch_size."
-    if name == "BrokenProcessPool" or "DataLoader" in text or "/torch_" in text:  # a file of /dev/shm
-        return "Is memory or /dev/shm full? Type the same again to go on; data.num_workers=0 needs no workers."
+    if name == "BrokenProcessPool" or "DataLoader" in text:
+        return "Is memory full? Type the same again to go on; data.num_workers=0 needs no workers."
     return ""
 
 

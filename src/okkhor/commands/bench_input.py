@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from torch.utils.data import DataLoader
 
 from okkhor.commands.bench_timing import Figure, Target, compare, make_figure, measure_rate, run_apart
 from okkhor.commands.prepare import Prepared
@@ -21,12 +20,13 @@ from okkhor.config import Config, DataConfig
 from okkhor.data.augmentation import Augmentation, make_transform
 from okkhor.data.cache import build_cache
 from okkhor.data.competition import TrainSet
-from okkhor.data.loading import Batch, CachedImages, ShuffledBatches, make_training_loader
+from okkhor.data.loading import CachedImages, ShuffledBatches
 from okkhor.data.shards import COLUMNS_PER_BLOCK, PIXEL_COLUMNS, Shard
+from okkhor.data.workers import BatchLoader
 from okkhor.rendering.fresh import FreshImages
 from okkhor.runs import RUNS
 
-NUM_LOADED = 4096  # images of a measurement
+NUM_LOADED = 8192  # images of a measurement: an epoch has more, and its first batch is waited for
 RENDERED_SHARE = 16  # times bench.images: an epoch of the sample preset renders 70,000, and processes take 3 s to start
 
 
@@ -77,7 +77,8 @@ def bench_loader(config: Config, prepared: Prepared) -> Iterator[Figure]:
     images = CachedImages(training.caches, training.rows, training.labels, Augmentation(config.augment), config.seed)
     order = ShuffledBatches(len(images), config.train.batch_size, config.seed)
     num_batches = min(len(order), NUM_LOADED // order.batch_size)
-    resident = images.read(training.rows[: num_batches * order.batch_size])
+    resident = np.empty((num_batches * order.batch_size, *images.shape), np.uint8)
+    images.read(training.rows[: len(resident)], resident)
     transform = make_transform(config.augment, config.augment.strength)
 
     def augment() -> int:
@@ -85,14 +86,14 @@ def bench_loader(config: Config, prepared: Prepared) -> Iterator[Figure]:
         return len([transform(image=image)["image"] for image in resident])
 
     for num_workers in (0, 1, 2):
-        loader = make_training_loader(images, order, num_workers, pin=False)
+        loader = BatchLoader(images, order, num_workers, pin=False, keeps_workers=True)
         cores = max(1, min(num_workers, len(os.sched_getaffinity(0))))
         ours = partial(load, loader, order, num_batches, cores)
         name = f"{config.augment.policy} at {config.data.size} pixels, {num_workers} workers"
         yield from compare("loader", name, ours, augment, config.bench.repeats, least=0.85, unit="images/s a core")
 
 
-def load(loader: DataLoader[Batch], order: ShuffledBatches, num_batches: int, cores: int) -> int:
+def load(loader: BatchLoader, order: ShuffledBatches, num_batches: int, cores: int) -> int:
     """The last batches of the next epoch; returns the number of images a core."""
     order.epoch, order.first_batch = order.epoch + 1, len(order) - num_batches
     return sum(len(labels) for _, labels in loader) // cores

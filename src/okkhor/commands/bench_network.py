@@ -17,7 +17,8 @@ from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.cache import build_cache
 from okkhor.data.competition import TestSet
-from okkhor.data.loading import CachedImages, ShuffledBatches, make_training_loader, make_validation_loader
+from okkhor.data.loading import BatchesInOrder, CachedImages, ShuffledBatches
+from okkhor.data.workers import BatchLoader
 from okkhor.models.network import ThreeHeadNetwork, create_network, place_network
 from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES
@@ -63,7 +64,7 @@ class TrainingLoop:
         self.num_batches = max(1, min(len(self.order), config.bench.images // self.order.batch_size))
         self.order.first_batch = len(self.order) - self.num_batches
         pin = precision.device.type == "cuda"
-        self.loader = make_training_loader(images, self.order, config.data.num_workers, pin)
+        self.loader = BatchLoader(images, self.order, config.data.num_workers, pin, keeps_workers=True)
         self.trainer: Trainer = make_trainer(network, config, precision, training, MANY_STEPS, Group())
 
     def run(self) -> int:
@@ -113,7 +114,12 @@ def make_bare_forward(
 ) -> Callable[[], int]:
     """The network on one batch that stays on the device."""
     rows = prepared.folds.validation_rows(0)[: config.train.batch_size]
-    images, _ = CachedImages([prepared.cache], rows, prepared.train.labels(rows)).__getitems__(range(len(rows)))
+    ((images, _),) = BatchLoader(
+        CachedImages([prepared.cache], rows, prepared.train.labels(rows)),
+        BatchesInOrder(len(rows), len(rows)),
+        0,
+        False,
+    )
     resident: Tensor = images.to(precision.device)
     num_batches = max(1, config.bench.images // len(rows))
 
@@ -135,7 +141,8 @@ def make_validation(network: nn.Module, config: Config, prepared: Prepared, prec
     truth = Predictions(prepared.train.image_ids(rows), {}, labels)
     pin = precision.device.type == "cuda"
     images = CachedImages([prepared.cache], rows, labels)
-    batches = make_validation_loader(images, config.train.batch_size, config.data.num_workers, pin)
+    order = BatchesInOrder(len(rows), config.train.batch_size)
+    batches = BatchLoader(images, order, config.data.num_workers, pin)
 
     def run() -> int:
         validate(network, batches, truth, precision, Group())

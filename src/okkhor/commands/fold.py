@@ -1,7 +1,7 @@
 """One fold of a run: its images, its network and trainer, its out-of-fold table."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.data import DataLoader
 
 from okkhor.commands.members import check_same_split
 from okkhor.commands.prepare import Prepared
@@ -20,14 +19,9 @@ from okkhor.commands.score import print_scores, score_table
 from okkhor.commands.training_set import TrainingSet, select_training_set
 from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
-from okkhor.data.loading import (
-    CachedImages,
-    ShuffledBatches,
-    make_training_loader,
-    make_validation_loader,
-    validation_part,
-)
+from okkhor.data.loading import BatchesInOrder, CachedImages, ShuffledBatches, validation_part
 from okkhor.data.sampling import sampling_weights
+from okkhor.data.workers import BatchLoader
 from okkhor.errors import ConfigError
 from okkhor.files import replacing
 from okkhor.models.freezing import freeze
@@ -69,7 +63,7 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
     labels = prepared.train.labels(validation)
     part = validation_part(len(validation), group.rank, group.size)
     held_out = CachedImages([prepared.cache], validation[part], {name: labels[name][part] for name in HEAD_NAMES})
-    batches = make_validation_loader(held_out, train.batch_size, config.data.num_workers, pin)
+    batches = BatchLoader(held_out, BatchesInOrder(len(held_out), train.batch_size), config.data.num_workers, pin)
     print(
         f"Fold {fold}: {len(training.rows):,} images to train on, {len(validation):,} to validate; "
         f"{config.model.backbone} at {config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}"
@@ -83,7 +77,7 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
             write_pseudo_labels(training.pseudo, folder)
     fit(
         trainer,
-        make_training_loader(images, order, config.data.num_workers, pin),
+        BatchLoader(images, order, config.data.num_workers, pin, keeps_workers=True),
         order,
         validate=partial(validate, batches=batches, truth=truth, precision=precision, group=group),
         save=partial(save_predictor, folder=folder),
@@ -160,7 +154,7 @@ def make_trainer(
 
 
 def validate(
-    network: nn.Module, batches: DataLoader[Batch], truth: Predictions, precision: Precision, group: Group
+    network: nn.Module, batches: Iterable[Batch], truth: Predictions, precision: Precision, group: Group
 ) -> tuple[dict[str, float], Predictions]:
     """The scores over the whole fold at once, and the predictions that they were computed from.
 

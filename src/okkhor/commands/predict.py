@@ -13,7 +13,8 @@ from okkhor.commands.prepare import Prepared, prepare
 from okkhor.commands.score import print_leaderboard, print_scores, score_table
 from okkhor.config import Config
 from okkhor.data.competition import TestSet, read_test_set
-from okkhor.data.loading import CachedImages, make_validation_loader
+from okkhor.data.loading import BatchesInOrder, CachedImages
+from okkhor.data.workers import BatchLoader
 from okkhor.errors import ConfigError, InputError
 from okkhor.predictions import Predictions, read_predictions, write_predictions
 from okkhor.runs import fold_folder, test_suffix
@@ -73,7 +74,8 @@ def predict_out_of_fold(config: Config, member: Member, fold: int, prepared: Pre
             "images. Bring that file back, or train again."
         )
     images = CachedImages([prepared.cache], rows, prepared.train.labels(rows))
-    batches = make_validation_loader(images, config.train.batch_size, config.data.num_workers, pin=False)
+    order = BatchesInOrder(len(rows), config.train.batch_size)
+    batches = BatchLoader(images, order, config.data.num_workers, pin=False)
     predicted = infer_views(network, tqdm(batches, desc=f"Fold {fold}", disable=None), precision, member.num_views)
     table = join_batches(predicted, plain.image_ids, plain.labels, plain.unseen)
     write_predictions(table, decode(table.probabilities), member.out_of_fold(fold))

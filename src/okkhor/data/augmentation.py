@@ -130,12 +130,20 @@ class Augmentation:
         self.usual = make_transform(config, config.strength)
         self.cooldown = make_transform(config, config.cooldown_strength)
 
-    def __call__(self, images: NDArray[np.uint8], seed: int, cooldown: bool = False) -> NDArray[np.uint8]:
-        """(B, H, W) uint8, ink bright on 0 -> the same, changed; with the cooldown's strength where it is said."""
+    def __call__(
+        self, images: NDArray[np.uint8], seed: int, cooldown: bool = False, into: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        """(B, H, W) uint8, ink bright on 0 -> the same, changed; with the cooldown's strength where it is said.
+
+        into: where they are written, new memory where it is None; `images` themselves will do.
+        """
+        changed = np.empty_like(images) if into is None else into
         cv2.setNumThreads(0)  # in whichever process: its thread pool and torch's fight for the same cores
         transform = self.cooldown if cooldown else self.usual
         transform.set_random_seed(seed)
-        return np.stack([transform(image=image)["image"] for image in images])
+        for number, image in enumerate(images):
+            changed[number] = transform(image=image)["image"]
+        return changed
 
 
 def make_transform(config: AugmentConfig, strength: float) -> Any:

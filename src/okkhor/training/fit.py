@@ -2,12 +2,11 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from okkhor.errors import InputError
@@ -40,7 +39,7 @@ Save = Callable[[torch.nn.Module, Predictions, str], None]
 
 def fit(
     trainer: Trainer,
-    loader: DataLoader[Batch],
+    loader: Iterable[Batch],
     order: Order,
     validate: Validate,
     save: Save,
@@ -105,7 +104,7 @@ def _prepare_epoch(trainer: Trainer, progress: Progress, prepare_epoch: PrepareE
 
 def _run_epoch(
     trainer: Trainer,
-    loader: DataLoader[Batch],
+    loader: Iterable[Batch],
     order: Order,
     progress: Progress,
     state: Path,
@@ -146,7 +145,7 @@ def _run_epoch(
 
 def _end_epoch(
     trainer: Trainer,
-    loader: DataLoader[Batch],
+    loader: Iterable[Batch],
     order: Order,
     progress: Progress,
     validate: Validate,
@@ -184,7 +183,7 @@ def _end_epoch(
     progress.start_epoch(progress.epoch + 1)
 
 
-def _choose_network(trainer: Trainer, loader: DataLoader[Batch], order: Order, progress: Progress) -> torch.nn.Module:
+def _choose_network(trainer: Trainer, loader: Iterable[Batch], order: Order, progress: Progress) -> torch.nn.Module:
     """The network to validate: in the last epochs the mean over their ends, where that is asked for."""
     is_whole = progress.batch == len(order)
     if trainer.average is None or not is_whole or not trainer.recipe.averages_after(progress.epoch):
