@@ -123,3 +123,11 @@ def test_any_other_convolution_is_left_alone(change: dict[str, object]) -> None:
     network = nn.Sequential(nn.Conv2d(128, 128, 3, **({"padding": 1} | change)))  # type: ignore[arg-type]
     multiply_small_maps(network)
     assert type(network[0]) is nn.Conv2d
+
+
+def test_an_exported_network_has_plain_convolutions() -> None:
+    fast = nn.Sequential(nn.Conv2d(128, 256, 3, padding=1)).eval()
+    multiply_small_maps(fast)
+    program = torch.export.export(fast, (torch.zeros(1, 128, 2, 2),))
+    called = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert called == ["aten.conv2d.default"]

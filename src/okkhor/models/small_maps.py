@@ -30,6 +30,8 @@ class SmallMapConvolution(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) float -> (B, out_channels, h, w) float."""
+        if torch.compiler.is_exporting():  # to other programs, which know convolutions
+            return super().forward(images)
         weight = self.weight
         if torch.is_autocast_enabled(images.device.type):  # it knows torch's own convolution, not these
             dtype = torch.get_autocast_dtype(images.device.type)
