@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -152,8 +153,9 @@ def make_validation(network: nn.Module, config: Config, prepared: Prepared, prec
 
 
 def make_prediction(network: nn.Module, config: Config, prepared: Prepared, precision: Precision) -> Callable[[], int]:
-    """All train images as if they were test's: there are more of them, and a shard of test has 50,000 too."""
-    test = TestSet(prepared.train.table, prepared.train.shards)
+    """The first shard of train as if it were test's: there are more images, and Kaggle's have 50,000 each too."""
+    shard = prepared.train.shards[0]
+    test = TestSet(pd.DataFrame({"image_id": shard.image_ids}), (shard,))
     readers = Readers({"untrained": network}, config.data, config.train.batch_size, precision, num_views=1)
 
     def run() -> int:
