@@ -16,10 +16,11 @@ MARGIN = 0.06  # of the ink's height and width, kept as paper around it
 def prepare_images(images: NDArray[np.uint8], size: int, crop_to_ink: bool) -> NDArray[np.uint8]:
     """(N, H, W) uint8 scans -> (N, size, size) uint8, each by prepare_image; a thread for each core."""
     prepared = np.empty((len(images), size, size), np.uint8)
+    cv2.setNumThreads(0)  # its own would fight with these for the same cores
 
     def prepare(numbers: NDArray[np.int64]) -> None:
         for number in numbers:
-            prepared[number] = prepare_image(images[number], size, crop_to_ink)
+            prepare_image(images[number], size, crop_to_ink, into=prepared[number])
 
     num_threads = min(len(os.sched_getaffinity(0)), len(images))
     with ThreadPoolExecutor(num_threads) as threads:  # OpenCV lets go of Python's lock
@@ -27,14 +28,16 @@ def prepare_images(images: NDArray[np.uint8], size: int, crop_to_ink: bool) -> N
     return prepared
 
 
-def prepare_image(image: NDArray[np.uint8], size: int, crop_to_ink: bool) -> NDArray[np.uint8]:
-    """(H, W) uint8, dark ink on white paper -> (size, size) uint8, bright ink on 0."""
+def prepare_image(
+    image: NDArray[np.uint8], size: int, crop_to_ink: bool, into: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """(H, W) uint8, dark ink on white paper -> (size, size) uint8, bright ink on 0. into: where, else new memory."""
     ink = cv2.bitwise_not(image)
     if crop_to_ink:
         ink = crop(ink)
     shrinks = ink.shape[0] >= size and ink.shape[1] >= size
     # area averages all pixels that fall into one; linear would skip thin strokes when it shrinks
-    return cv2.resize(ink, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return cv2.resize(ink, (size, size), into, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def crop(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
