@@ -30,7 +30,7 @@ from okkhor.training.averaging import StepAverage, make_epoch_average, measure_b
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.compiling import check_compiler
 from okkhor.training.distributed import Group
-from okkhor.training.fit import PrepareEpoch, fit
+from okkhor.training.fit import PrepareEpoch, Validate, fit
 from okkhor.training.interrupt import stop_on_signals
 from okkhor.training.loop import Batch, Trainer, clip_gradient, infer, resize, split, train_epoch
 from okkhor.training.loss import ThreeHeadLoss
@@ -115,6 +115,7 @@ def run(
     saved: Saved | None = None,
     killed: bool = False,
     prepare_epoch: PrepareEpoch | None = None,
+    validate: Validate | None = None,
 ) -> Progress:
     """Fit for the recipe's epochs of four batches; stop_at: the batch during which a signal, or a kill, comes."""
     batches = TinyBatches()
@@ -136,7 +137,7 @@ def run(
         trainer,
         batches,
         batches,
-        validate=lambda network: ({"score": float(next(network.parameters()).detach().sum())}, nothing),
+        validate=validate or (lambda network: ({"score": float(next(network.parameters()).detach().sum())}, nothing)),
         save=saved or Saved(),
         folder=folder,
         prepare_epoch=prepare_epoch,
@@ -244,7 +245,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("stop_at", [1, 5, 11])
+@pytest.mark.parametrize("stop_at", [1, 4, 5, 11, 12])  # the batches 4 and 12 end an epoch
 @pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
 def test_training_that_was_broken_off_goes_on_to_the_same_weights_bit_for_bit(
     tmp_path: Path, stop_at: int, recipe: str, killed: bool
@@ -297,6 +298,23 @@ def test_a_signal_while_an_epoch_is_prepared_ends_training_without_a_batch(tmp_p
     resumed = make_trainer()
     run(resumed, tmp_path / "broken")
     assert_same_weights(unbroken.network, resumed.network)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_validation_stops_at_once_and_nothing_of_the_epoch_is_lost(tmp_path: Path, number: int) -> None:
+    def validate(_network: nn.Module) -> tuple[dict[str, float], Predictions]:
+        signal.raise_signal(number)
+        raise AssertionError("validation went on")
+
+    unbroken, broken, resumed = make_trainer(), make_trainer(), make_trainer()
+    run(unbroken, tmp_path / "unbroken")
+    with pytest.raises(KeyboardInterrupt):
+        run(broken, tmp_path / "broken", validate=validate)
+    assert not (tmp_path / "broken/log.jsonl").exists()
+    epochs = run(resumed, tmp_path / "broken").history
+    assert [line["epoch"] for line in epochs] == [1, 2, 3]
+    assert_same_weights(unbroken.network, resumed.network)
+    assert_same_weights(unbroken.best_network, resumed.best_network)
 
 
 def test_two_runs_with_one_seed_end_with_the_same_weights_and_another_seed_with_others(tmp_path: Path) -> None:

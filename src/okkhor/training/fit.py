@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -48,8 +49,9 @@ def fit(
 ) -> Progress:
     """Train to the last epoch, or as long as time and patience last; from folder/state.pt where it is there.
 
-    Writes state.pt and log.jsonl after each epoch, state.pt also every `save_minutes`. Killed at any moment, the same
-    call ends with the same weights. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, with all saved.
+    Writes state.pt and log.jsonl after each epoch, state.pt also before its validation and every `save_minutes`. Killed
+    at any moment, the same call ends with the same weights. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, when all
+    is saved.
     """
     state = folder / "state.pt"
     progress = _find_progress(trainer, order, state)
@@ -62,7 +64,8 @@ def fit(
             ended = progress.batch == len(order) or bool(progress.ended)
             if ended:
                 started = time.monotonic()
-                _end_epoch(trainer, loader, order, progress, validate, save, folder / "log.jsonl", events)
+                with _state_saved(trainer, progress, state, stop):
+                    _end_epoch(trainer, loader, order, progress, validate, save, folder / "log.jsonl", events)
                 progress.all_seconds += time.monotonic() - started
             if trainer.group.is_main:
                 save_state(state, progress, trainer.parts())
@@ -141,6 +144,18 @@ def _run_epoch(
                 save_state(state, progress, trainer.parts())
                 saved = time.monotonic()
     return False
+
+
+@contextmanager
+def _state_saved(trainer: Trainer, progress: Progress, state: Path, stop: StopRequest) -> Iterator[None]:
+    """Around the end of an epoch, which may take minutes: it may stop anywhere, and is then done by the next start."""
+    if progress.ended:  # before the epoch's end: with such a state the next start would find nothing left to do
+        yield
+        return
+    if trainer.group.is_main:
+        save_state(state, progress, trainer.parts())
+    with stop.heard_at_once():
+        yield
 
 
 def _end_epoch(

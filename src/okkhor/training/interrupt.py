@@ -17,11 +17,24 @@ class StopRequest:
     def __init__(self, patient: bool = False) -> None:
         self.requested = False
         self.patient = patient
+        self.urgent = False
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        if self.requested and not self.patient:
-            raise KeyboardInterrupt
+        stops = (self.requested or self.urgent) and not self.patient
         self.requested = True
+        if stops:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def heard_at_once(self) -> Iterator[None]:
+        """Around what may stop anywhere, as validation may: the first signal does it, where it is not `patient`."""
+        self.urgent = True
+        try:
+            if self.requested and not self.patient:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self.urgent = False
 
 
 @contextmanager
