@@ -89,7 +89,8 @@ def _find_progress(trainer: Trainer, order: Order, state: Path) -> Progress:
                 "have changed. Set run=<name>, or overwrite=true."
             )
         if progress.epoch < trainer.recipe.train.epochs:
-            print(f"Going on from {state}: epoch {progress.epoch + 1}, batch {progress.batch + 1}.")
+            place = f"batch {progress.batch + 1}" if progress.batch < len(order) else "its validation"
+            print(f"Going on from {state}: epoch {progress.epoch + 1}, {place}.")
     if len(set(trainer.group.gather((progress.epoch, progress.batch)))) > 1:
         raise InputError(f"{state}: not every process finds the same. All machines need one shared runs/ folder.")
     return progress
