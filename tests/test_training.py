@@ -301,20 +301,32 @@ def test_a_signal_while_an_epoch_is_prepared_ends_training_without_a_batch(tmp_p
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_during_validation_stops_at_once_and_nothing_of_the_epoch_is_lost(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize("max_minutes", [0, 1e-9], ids=["whole epoch", "ended by its time"])
+@pytest.mark.parametrize("swa_epochs", [0, 3])
+def test_a_signal_during_validation_stops_at_once_and_going_on_begins_with_it(
+    tmp_path: Path, number: int, max_minutes: float, swa_epochs: int
+) -> None:
+    epochs: list[int] = []
+
+    def prepare(epoch: int, _should_stop: Callable[[], bool]) -> None:
+        epochs.append(epoch)
+
     def validate(_network: nn.Module) -> tuple[dict[str, float], Predictions]:
         signal.raise_signal(number)
         raise AssertionError("validation went on")
 
-    unbroken, broken, resumed = make_trainer(), make_trainer(), make_trainer()
-    run(unbroken, tmp_path / "unbroken")
+    unbroken, broken, resumed = (make_trainer(max_minutes=max_minutes, swa_epochs=swa_epochs) for _ in range(3))
+    whole = run(unbroken, tmp_path / "unbroken")
     with pytest.raises(KeyboardInterrupt):
         run(broken, tmp_path / "broken", validate=validate)
     assert not (tmp_path / "broken/log.jsonl").exists()
-    epochs = run(resumed, tmp_path / "broken").history
-    assert [line["epoch"] for line in epochs] == [1, 2, 3]
-    assert_same_weights(unbroken.network, resumed.network)
-    assert_same_weights(unbroken.best_network, resumed.best_network)
+    rest = run(resumed, tmp_path / "broken", prepare_epoch=prepare)
+    assert [line["score"] for line in rest.history] == [line["score"] for line in whole.history]
+    assert rest.ended == whole.ended
+    assert epochs == ([0] if swa_epochs else []) + [line["epoch"] - 1 for line in rest.history[1:]]
+    for name, part in unbroken.parts().items():
+        if isinstance(part, nn.Module):
+            assert_same_weights(part, resumed.parts()[name])
 
 
 def test_two_runs_with_one_seed_end_with_the_same_weights_and_another_seed_with_others(tmp_path: Path) -> None:

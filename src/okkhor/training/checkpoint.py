@@ -26,6 +26,16 @@ class Progress:
     best_epoch: int = -1
     history: list[dict[str, Any]] = field(default_factory=list)  # the lines of log.jsonl
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether all of the epoch's batches are done that will be: its validation is next."""
+        return self.batch > 0 and (self.batch == self.num_batches or bool(self.ended))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether training ended early, its last validation included."""
+        return bool(self.ended) and self.batch == 0
+
     def add_seconds(self, seconds: float) -> None:
         self.seconds += seconds
         self.all_seconds += seconds

@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -56,20 +56,25 @@ def fit(
     state = folder / "state.pt"
     progress = _find_progress(trainer, order, state)
     wants_events = trainer.recipe.train.tensorboard and trainer.group.is_main
+
+    def save_all() -> None:
+        if trainer.group.is_main:
+            save_state(state, progress, trainer.parts())
+
     with stop_on_signals(patient=trainer.group.size > 1) as stop, open_events(folder, progress, wants_events) as events:
-        while progress.epoch < trainer.recipe.train.epochs and not progress.ended:
-            if prepare_epoch is not None:
+        check = partial(_validate_or_stop, validate, stop)
+        while progress.epoch < trainer.recipe.train.epochs and not progress.is_over:
+            interrupted, was_trained = False, progress.is_trained
+            if prepare_epoch is not None and not (was_trained and trainer.average is None):
                 _prepare_epoch(trainer, progress, prepare_epoch, stop)
-            interrupted = _run_epoch(trainer, loader, order, progress, state, stop, events)
-            ended = progress.batch == len(order) or bool(progress.ended)
-            if ended:
+            if not was_trained:
+                interrupted = _run_epoch(trainer, loader, order, progress, state, stop, events)
+                save_all()
+            if progress.is_trained:
                 started = time.monotonic()
-                with _state_saved(trainer, progress, state, stop):
-                    _end_epoch(trainer, loader, order, progress, validate, save, folder / "log.jsonl", events)
+                _end_epoch(trainer, loader, order, progress, check, save, folder / "log.jsonl", events)
                 progress.all_seconds += time.monotonic() - started
-            if trainer.group.is_main:
-                save_state(state, progress, trainer.parts())
-            if ended:  # printed when all is saved: whoever reads the output may be gone
+                save_all()  # and then it is printed: whoever reads the output may be gone
                 print("  ".join(f"{name} {value:.4g}" for name, value in progress.history[-1].items()), flush=True)
             if interrupted or trainer.group.add([stop.requested], trainer.precision.device)[0]:
                 raise KeyboardInterrupt
@@ -89,7 +94,7 @@ def _find_progress(trainer: Trainer, order: Order, state: Path) -> Progress:
                 "have changed. Set run=<name>, or overwrite=true."
             )
         if progress.epoch < trainer.recipe.train.epochs:
-            place = f"batch {progress.batch + 1}" if progress.batch < len(order) else "its validation"
+            place = "its validation" if progress.is_trained else f"batch {progress.batch + 1}"
             print(f"Going on from {state}: epoch {progress.epoch + 1}, {place}.")
     if len(set(trainer.group.gather((progress.epoch, progress.batch)))) > 1:
         raise InputError(f"{state}: not every process finds the same. All machines need one shared runs/ folder.")
@@ -147,16 +152,12 @@ def _run_epoch(
     return False
 
 
-@contextmanager
-def _state_saved(trainer: Trainer, progress: Progress, state: Path, stop: StopRequest) -> Iterator[None]:
-    """Around the end of an epoch, which may take minutes: it may stop anywhere, and is then done by the next start."""
-    if progress.ended:  # before the epoch's end: with such a state the next start would find nothing left to do
-        yield
-        return
-    if trainer.group.is_main:
-        save_state(state, progress, trainer.parts())
+def _validate_or_stop(
+    validate: Validate, stop: StopRequest, network: torch.nn.Module
+) -> tuple[dict[str, float], Predictions]:
+    """It may take minutes, and all is saved: a signal stops it anywhere, and the next start begins with it."""
     with stop.heard_at_once():
-        yield
+        return validate(network)
 
 
 def _end_epoch(

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal stop training between two steps, where the state can be saved."""
+"""Ctrl-C, SIGTERM and a closed terminal stop training between two steps, when the state is saved, or in validation."""
 
 import signal
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
-    """`requested` becomes true at the first signal; a second one stops the process at once.
+    """`requested` becomes true at the first signal; a second one, or one in `heard_at_once`, stops the process at once.
 
     patient: it does not. One of several processes gets Ctrl-C twice: from the terminal and from the launcher.
     """
@@ -27,7 +27,7 @@ class StopRequest:
 
     @contextmanager
     def heard_at_once(self) -> Iterator[None]:
-        """Around what may stop anywhere, as validation may: the first signal does it, where it is not `patient`."""
+        """Around what may stop anywhere."""
         self.urgent = True
         try:
             if self.requested and not self.patient:
