@@ -71,9 +71,7 @@ def fit(
                 interrupted = _run_epoch(trainer, loader, order, progress, state, stop, events)
                 save_all()
             if progress.is_trained:
-                started = time.monotonic()
                 _end_epoch(trainer, loader, order, progress, check, save, folder / "log.jsonl", events)
-                progress.all_seconds += time.monotonic() - started
                 save_all()  # and then it is printed: whoever reads the output may be gone
                 print("  ".join(f"{name} {value:.4g}" for name, value in progress.history[-1].items()), flush=True)
             if interrupted or trainer.group.add([stop.requested], trainer.precision.device)[0]:
@@ -171,9 +169,11 @@ def _end_epoch(
     events: Events,
 ) -> None:
     """Validate, keep the weights if they are the best, write the line of the epoch, move on to the next."""
+    started = time.monotonic()
     network = _choose_network(trainer, loader, order, progress)
     trainer.group.share_buffers(network)
     scores, predictions = validate(network)
+    progress.all_seconds += time.monotonic() - started
     is_best = scores["score"] > progress.best_score
     if is_best:
         progress.best_score, progress.best_epoch = scores["score"], progress.epoch
