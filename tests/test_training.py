@@ -133,11 +133,17 @@ def run(
 
     trainer.loss = count
     nothing = Predictions(np.array([], dtype=np.str_), {})
+
+    def sum_up(network: nn.Module, *, should_stop: Callable[[], bool]) -> tuple[dict[str, float], Predictions]:
+        if should_stop():
+            raise KeyboardInterrupt
+        return {"score": float(next(network.parameters()).detach().sum())}, nothing
+
     return fit(
         trainer,
         batches,
         batches,
-        validate=validate or (lambda network: ({"score": float(next(network.parameters()).detach().sum())}, nothing)),
+        validate=validate or sum_up,
         save=saved or Saved(),
         folder=folder,
         prepare_epoch=prepare_epoch,
@@ -311,9 +317,11 @@ def test_a_signal_during_validation_stops_at_once_and_going_on_begins_with_it(
     def prepare(epoch: int, _should_stop: Callable[[], bool]) -> None:
         epochs.append(epoch)
 
-    def validate(_network: nn.Module) -> tuple[dict[str, float], Predictions]:
+    def validate(network: nn.Module, *, should_stop: Callable[[], bool]) -> tuple[dict[str, float], Predictions]:  # noqa: ARG001
+        assert not should_stop()
         signal.raise_signal(number)
-        raise AssertionError("validation went on")
+        assert should_stop()
+        raise KeyboardInterrupt
 
     unbroken, broken, resumed = (make_trainer(max_minutes=max_minutes, swa_epochs=swa_epochs) for _ in range(3))
     whole = run(unbroken, tmp_path / "unbroken")

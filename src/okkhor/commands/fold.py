@@ -1,7 +1,7 @@
 """One fold of a run: its images, its network and trainer, its out-of-fold table."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -154,13 +154,22 @@ def make_trainer(
 
 
 def validate(
-    network: nn.Module, batches: Iterable[Batch], truth: Predictions, precision: Precision, group: Group
+    network: nn.Module,
+    batches: Iterable[Batch],
+    truth: Predictions,
+    precision: Precision,
+    group: Group,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[dict[str, float], Predictions]:
     """The scores over the whole fold at once, and the predictions that they were computed from.
 
-    Each process predicts its part of the fold; all get the whole.
+    Each process predicts its part of the fold; all get the whole. Raises KeyboardInterrupt where it should stop.
     """
-    own = list(infer(network, batches, precision))
+    own = []
+    for part in infer(network, batches, precision):
+        own.append(part)
+        if should_stop():
+            raise KeyboardInterrupt
     parts: Sequence[dict[str, torch.Tensor]] = [part for parts in group.gather(own) for part in parts]
     predictions = join_batches(parts, truth.image_ids, truth.labels, truth.unseen)
     scores = score_table(predictions)

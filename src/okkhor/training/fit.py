@@ -30,8 +30,16 @@ class Order(Protocol):
     def __len__(self) -> int: ...
 
 
-Validate = Callable[[torch.nn.Module], tuple[dict[str, float], Predictions]]
-"""A network -> its scores on the whole validation fold, `score` the one to maximise, and what it predicts there."""
+Scores = tuple[dict[str, float], Predictions]
+"""On the whole validation fold, `score` the one to maximise, and what was predicted there."""
+
+
+class Validate(Protocol):
+    """Scores a network. Raises KeyboardInterrupt between two batches where it should stop: all is saved before."""
+
+    def __call__(self, network: torch.nn.Module, *, should_stop: Callable[[], bool]) -> Scores: ...
+
+
 PrepareEpoch = Callable[[int, Callable[[], bool]], None]
 """Called before an epoch's batches with its number, from 0, and with what says that it should end early."""
 Save = Callable[[torch.nn.Module, Predictions, str], None]
@@ -62,7 +70,7 @@ def fit(
             save_state(state, progress, trainer.parts())
 
     with stop_on_signals(patient=trainer.group.size > 1) as stop, open_events(folder, progress, wants_events) as events:
-        check = partial(_validate_or_stop, validate, stop)
+        check = partial(validate, should_stop=lambda: stop.requested and not stop.patient)
         while progress.epoch < trainer.recipe.train.epochs and not progress.is_over:
             interrupted, was_trained = False, progress.is_trained
             if prepare_epoch is not None and not (was_trained and trainer.average is None):
@@ -150,20 +158,12 @@ def _run_epoch(
     return False
 
 
-def _validate_or_stop(
-    validate: Validate, stop: StopRequest, network: torch.nn.Module
-) -> tuple[dict[str, float], Predictions]:
-    """It may take minutes, and all is saved: a signal stops it anywhere, and the next start begins with it."""
-    with stop.heard_at_once():
-        return validate(network)
-
-
 def _end_epoch(
     trainer: Trainer,
     loader: Iterable[Batch],
     order: Order,
     progress: Progress,
-    validate: Validate,
+    validate: Callable[[torch.nn.Module], Scores],
     save: Save,
     log: Path,
     events: Events,

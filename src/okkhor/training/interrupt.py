@@ -1,4 +1,5 @@
-"""Ctrl-C, SIGTERM and a closed terminal stop training between two steps, when the state is saved, or in validation."""
+"""Ctrl-C, SIGTERM and a closed terminal stop training between two steps, where the state can be saved, or two
+batches of validation."""
 
 import signal
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
-    """`requested` becomes true at the first signal; a second one, or one in `heard_at_once`, stops the process at once.
+    """`requested` becomes true at the first signal; a second one stops the process at once.
 
     patient: it does not. One of several processes gets Ctrl-C twice: from the terminal and from the launcher.
     """
@@ -17,24 +18,11 @@ class StopRequest:
     def __init__(self, patient: bool = False) -> None:
         self.requested = False
         self.patient = patient
-        self.urgent = False
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        stops = (self.requested or self.urgent) and not self.patient
-        self.requested = True
-        if stops:
+        if self.requested and not self.patient:
             raise KeyboardInterrupt
-
-    @contextmanager
-    def heard_at_once(self) -> Iterator[None]:
-        """Around what may stop anywhere."""
-        self.urgent = True
-        try:
-            if self.requested and not self.patient:
-                raise KeyboardInterrupt
-            yield
-        finally:
-            self.urgent = False
+        self.requested = True
 
 
 @contextmanager
