@@ -87,4 +87,4 @@ if [[ ${1:-} == test ]]; then
     fi
     exec "$python" -m pytest "${@:2}"
 fi
-OKKHOR_CALLER=$caller exec "$python" -m okkhor.commands "$@"
+OKKHOR_CALLER=$caller exec "$python" -m okkhor "$@"

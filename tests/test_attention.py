@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from conftest import random_images
+from helpers import random_images
 from torch import nn
 
 from okkhor.config import ModelConfig
-from okkhor.models.attention import MIN_PLACES, find_layer, map_attention
 from okkhor.models.network import create_network
+from okkhor.report.class_activation import MIN_PLACES, find_layer, map_attention
 from okkhor.schema import HEAD_NAMES, HEADS
 
 SIZE = 48  # pixels

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from test_pipeline import Project
 
-from okkhor.commands import bench_timing
-from okkhor.commands.bench_input import repeat_shards
-from okkhor.commands.bench_scaling import RUN, TEAMS, make_test
-from okkhor.commands.bench_timing import Figure, Target, compare, read_memory, run_apart
+from okkhor.bench import timing as bench_timing
+from okkhor.bench.growth_parts import RUN, TEAMS, make_test
+from okkhor.bench.input_parts import repeat_shards
+from okkhor.bench.timing import Figure, Target, compare, read_memory, run_apart
 from okkhor.data.competition import TrainSet
 from okkhor.schema import HEADS
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import NUM_TRAIN, SMALL, Blocks, number_of, paint_blocks, paint_number, read_number
+from helpers import NUM_TRAIN, SMALL, Blocks, number_of, paint_blocks, paint_number, read_number
 
 from okkhor.config import DataConfig
 from okkhor.data import cache

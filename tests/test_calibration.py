@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_predictions
+from helpers import make_predictions
 from sklearn.calibration import calibration_curve
 
 from okkhor.predictions import Labels, Predictions
 from okkhor.schema import HEAD_NAMES, HEADS
-from okkhor.scoring.calibration import expected_calibration_error, reliability
+from okkhor.scoring.mistakes import expected_calibration_error, reliability
 
 NUM_IMAGES = 3000
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pyarrow as pa
-from conftest import NUM_TEST, NUM_TRAIN, PIXEL_COLUMNS, TRIPLES, Damage, Refused, number_of
+from helpers import NUM_TEST, NUM_TRAIN, PIXEL_COLUMNS, TRIPLES, Damage, Refused, number_of
 
 from okkhor.data import competition
 from okkhor.data.competition import TrainSet, read_test_set, read_train_set

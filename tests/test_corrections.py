@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Refused
+from helpers import Refused
 
 from okkhor.config import DataConfig
-from okkhor.data.competition import TrainSet
-from okkhor.data.corrections import apply_corrections
+from okkhor.data.competition import TrainSet, apply_corrections
 
 HEADER = "image_id,grapheme_root,vowel_diacritic,consonant_diacritic,grapheme\n"
 

@@ -5,14 +5,15 @@ from itertools import product
 
 import numpy as np
 import pytest
-from conftest import make_predictions
+from helpers import make_predictions
 from numpy.typing import NDArray
 from sklearn.metrics import recall_score
 
 from okkhor.errors import InputError
+from okkhor.label_triples import TrainedGraphemes, count_graphemes
 from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES, HEADS
-from okkhor.scoring.choosing import EXPONENTS, Candidates, OutOfFold
+from okkhor.scoring.choosing import EXPONENTS, Candidates, OutOfFold, random_parts
 from okkhor.scoring.decoding import (
     Rule,
     RuleName,
@@ -24,8 +25,6 @@ from okkhor.scoring.decoding import (
     sum_over_graphemes,
 )
 from okkhor.scoring.metric import competition_score
-from okkhor.scoring.nested import random_parts
-from okkhor.scoring.trained_graphemes import TrainedGraphemes, count_graphemes
 
 IDS = [f"Train_{k}" for k in range(60)]
 

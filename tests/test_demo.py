@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Refused
+from helpers import Refused
 from PIL import Image
 
 import okkhor
+from okkhor.__main__ import main
 from okkhor.commands import demo
-from okkhor.commands.__main__ import main
 from okkhor.errors import InputError
 
 pytest.importorskip("starlette")
@@ -40,7 +40,7 @@ def answer(png: bytes) -> Mapping[str, object]:
 @pytest.fixture
 def port() -> Iterator[int]:
     """Of the application, in a thread of the tests."""
-    from okkhor.reporting import demo_page
+    from okkhor.demo import application as demo_page
 
     server = uvicorn.Server(uvicorn.Config(demo_page.make_application(answer), log_level="warning"))
     with demo.listen(demo_page.HOST, 0) as listener:
@@ -115,7 +115,7 @@ def test_without_the_extra_it_says_what_to_type(
 def start(run: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """./run.sh demo in a process of its own -> the page's address, and the process."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "okkhor.commands", "demo", f"run={run}", "demo.port=0"],
+        [sys.executable, "-m", "okkhor", "demo", f"run={run}", "demo.port=0"],
         env=os.environ | {"PYTHONPATH": str(PROJECT / "src")},
         stdout=subprocess.PIPE,
         text=True,

@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
-from conftest import Damage
+from helpers import Damage
 
 from okkhor.commands.download import main
 from okkhor.errors import InputError

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_same, make_predictions
+from helpers import assert_same, make_predictions
 from scipy.stats import gmean
 
-from okkhor.commands.ensemble import align_folds
 from okkhor.errors import InputError
+from okkhor.label_triples import count_graphemes
+from okkhor.pipeline.ensemble import align_folds
 from okkhor.predictions import Predictions, read_predictions, write_predictions
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.choosing import OutOfFold
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.ensembling import Mean, combine, disagreement
-from okkhor.scoring.trained_graphemes import count_graphemes
 
 IDS = [f"Train_{k}" for k in range(40)]
 

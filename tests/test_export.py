@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Refused, random_images
+from helpers import Refused, random_images
 
+from okkhor.__main__ import main
 from okkhor.commands import export
-from okkhor.commands.__main__ import main
 from okkhor.config import ModelConfig
-from okkhor.models.exchange import IMAGES, write_onnx
 from okkhor.models.network import create_network, place_network
+from okkhor.models.onnx import IMAGES, write_onnx
 from okkhor.models.weights import load_weights, save_weights
 
 pytest.importorskip("onnx")

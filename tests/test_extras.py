@@ -1,10 +1,10 @@
 """Packages that ./run.sh does not install by itself."""
 
 import pytest
-from conftest import Refused
+from helpers import Refused
 
-from okkhor import extras
-from okkhor.extras import check_extra
+from okkhor import errors as extras
+from okkhor.errors import check_extra
 
 
 def test_a_missing_package_is_told_with_what_to_type(monkeypatch: pytest.MonkeyPatch, refused: Refused) -> None:

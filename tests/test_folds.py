@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import GRAPHEMES, TRIPLES, Refused
+from helpers import GRAPHEMES, TRIPLES, Refused
 from sklearn.model_selection import StratifiedGroupKFold
 
 from okkhor.config import FoldsConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import pillow_font
+from helpers import pillow_font
 from PIL import Image, ImageDraw
 
 from okkhor.errors import InputError
@@ -22,7 +22,7 @@ from okkhor.rendering.fonts import (
 )
 from okkhor.rendering.glyphs import trace_glyph
 from okkhor.rendering.graphemes import HASANTA, read_graphemes
-from okkhor.rendering.thinning import thin
+from okkhor.rendering.skeleton import thin
 
 TEXTS = [grapheme.text for grapheme in read_graphemes()]
 NON_JOINER = "\u200c"  # after a hasanta it forces what a font shows that knows no conjunct

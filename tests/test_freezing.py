@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import random_images
+from helpers import random_images
 from timm.optim import Muon
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import AdamW
 
 from okkhor.config import ModelConfig
-from okkhor.models.freezing import freeze, group_layers
 from okkhor.models.network import ThreeHeadNetwork, create_network
+from okkhor.training.freezing import freeze, group_layers
 
 
 def trained_share(network: ThreeHeadNetwork) -> float:

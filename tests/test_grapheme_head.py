@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import random_images
+from helpers import random_images
 from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from okkhor.config import ModelConfig
-from okkhor.models.grapheme_head import log_marginals, marginalise
+from okkhor.models.heads import log_marginals, marginalise
 from okkhor.models.network import ThreeHeadNetwork, create_network
 from okkhor.schema import HEADS
 

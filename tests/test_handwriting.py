@@ -14,12 +14,11 @@ from okkhor.rendering.drawing import draw_grapheme, find_glyph
 from okkhor.rendering.fonts import find_faces, shapes_well
 from okkhor.rendering.glyphs import Glyph
 from okkhor.rendering.graphemes import read_graphemes
+from okkhor.rendering.hands import SLOPPY, Writer, draw_writer, vary_hand
 from okkhor.rendering.handwriting import move_signs, write_glyph
-from okkhor.rendering.ink import draw_image
-from okkhor.rendering.scraps import draw_scraps
+from okkhor.rendering.ink import draw_image, draw_scraps
 from okkhor.rendering.stroke_ends import draw_line_over_sign, move_end, redraw_both_ends, redraw_ends, redraw_head_line
 from okkhor.rendering.strokes import Points
-from okkhor.rendering.writers import SLOPPY, Writer, draw_writer, vary_hand
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 RANGES = HandConfig()

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import torch
-from conftest import random_images
+from helpers import random_images
 from sklearn.metrics.pairwise import cosine_similarity
 from torch import nn
 from torch.nn import functional

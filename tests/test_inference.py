@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import NUM_TEST, Blocks, assert_same, number_of, paint_blocks, read_number
+from helpers import NUM_TEST, Blocks, assert_same, number_of, paint_blocks, read_number
 from torch import nn
 
-from okkhor.commands import inference
-from okkhor.commands.inference import Readers, collect, predict_blocks, predict_images
 from okkhor.config import DataConfig, ModelConfig
 from okkhor.data.competition import TestSet as Images
 from okkhor.data.shards import Shard
 from okkhor.models.network import create_network
+from okkhor.pipeline import inference
+from okkhor.pipeline.inference import Readers, collect, predict_blocks, predict_images
 from okkhor.predictions import concatenate
 from okkhor.scoring.ensembling import combine
-from okkhor.training.precision import Precision
+from okkhor.training.device import Precision
 
 PRECISION = Precision(torch.device("cpu"), torch.float32)
 MODEL = ModelConfig(backbone="test_resnet")

@@ -16,10 +16,9 @@ import pytest
 
 import okkhor
 from okkhor.kaggle.confinement import Measurement, can_cut_network, run_confined
-from okkhor.kaggle.forecast import extrapolate, judge
-from okkhor.kaggle.kernel_code import make_notebook, make_script
-from okkhor.kaggle.metadata import describe_dataset, describe_kernel, make_slug
-from okkhor.parent import bound_to_this_process
+from okkhor.kaggle.kernel_code import describe_dataset, describe_kernel, make_notebook, make_script, make_slug
+from okkhor.kaggle.rehearsal import extrapolate, judge
+from okkhor.processes import bound_to_this_process
 
 GB = 10**9
 

@@ -5,11 +5,10 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from okkhor.rendering.conjuncts import compose
 from okkhor.rendering.drawing import find_glyph, find_glyph_with_forms
 from okkhor.rendering.fonts import Face, find_faces, shapes_well
 from okkhor.rendering.graphemes import HASANTA, read_graphemes
-from okkhor.rendering.letter_forms import choose_variants, find_own_glyphs, put_forms, read_forms
+from okkhor.rendering.letter_forms import choose_variants, compose, find_own_glyphs, put_forms, read_forms
 
 HANDWRITTEN, PRINTED = find_faces(())
 GENERATOR = np.random.default_rng(0)

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import GRAPHEMES, NUM_TRAIN, SMALL, TRIPLES, number_of, read_number
+from helpers import GRAPHEMES, NUM_TRAIN, SMALL, TRIPLES, number_of, read_number
 
 from okkhor.config import AugmentConfig
 from okkhor.data.augmentation import Augmentation
+from okkhor.data.batches import BatchLoader
 from okkhor.data.competition import TrainSet
 from okkhor.data.loading import Batch, BatchesInOrder, CachedImages, PlannedBatch, ShuffledBatches
-from okkhor.data.workers import BatchLoader
 from okkhor.schema import HEAD_NAMES
 
 

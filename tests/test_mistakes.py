@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import make_predictions
+from helpers import make_predictions
 from sklearn.metrics import confusion_matrix
 
 from okkhor.predictions import Predictions

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from conftest import random_images
+from helpers import random_images
 from torch import Tensor, nn
 
 from okkhor.config import ModelConfig

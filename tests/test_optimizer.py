@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from okkhor.config import OptimizerConfig
-from okkhor.training.optimizer import make_optimizer
-from okkhor.training.schedule import make_schedule
+from okkhor.training.optimizer import make_optimizer, make_schedule
 
 
 def tiny_network() -> nn.Sequential:

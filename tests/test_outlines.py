@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import pillow_font
+from helpers import pillow_font
 from matplotlib.path import Path as Outline
 from PIL import Image, ImageDraw
 

@@ -12,25 +12,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import NUM_TRAIN, TRIPLES, make_predictions
+from helpers import NUM_TRAIN, TRIPLES, make_predictions
 from numpy.typing import NDArray
 from test_pipeline import PROJECT, Project
 
 from okkhor.commands import rehearse
-from okkhor.commands.kernel_plan import KernelPlan, read_plan, write_plan
 from okkhor.config import Config, DataConfig, DecodeConfig, ModelConfig
 from okkhor.data import competition as data
 from okkhor.kaggle.confinement import Measurement
+from okkhor.kaggle.plan import KernelPlan, read_plan, write_plan
+from okkhor.label_triples import count_graphemes, write_graphemes
 from okkhor.models.network import create_network
 from okkhor.models.weights import save_weights
+from okkhor.pipeline.run import write_config
 from okkhor.predictions import Predictions, write_predictions
-from okkhor.runs import write_config
 from okkhor.schema import HEADS, SUBMISSION_ORDER
 from okkhor.scoring.choosing import Candidates, OutOfFold
-from okkhor.scoring.combination import Combination
 from okkhor.scoring.decoding import apply_rule, decode
-from okkhor.scoring.stacking import fit_stacking
-from okkhor.scoring.trained_graphemes import count_graphemes, write_graphemes
+from okkhor.scoring.member_weights import Combination, fit_stacking
 
 IN_KAGGLES_IMAGE = {
     *("numpy", "opencv-python-headless", "pandas", "pillow", "pyarrow", "PyYAML", "safetensors", "scikit-learn"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Refused
+from helpers import Refused
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 

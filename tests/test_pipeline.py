@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 import torch
 
-from okkhor.commands.__main__ import main
+from okkhor.__main__ import main
 from okkhor.config import ModelConfig
 from okkhor.models.network import create_network
 from okkhor.models.weights import load_weights
 from okkhor.schema import HEADS
+from okkhor.training.device import Precision
 from okkhor.training.loop import infer
-from okkhor.training.precision import Precision
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import timm.layers
 import torch
-from conftest import random_images
+from helpers import random_images
 from torch import nn
 
 from okkhor.config import ModelConfig
 from okkhor.errors import ConfigError
+from okkhor.models.heads import AverageMaxPooling, AveragePooling, ExcitedAveragePooling, GeneralisedMeanPooling
 from okkhor.models.network import create_network
-from okkhor.models.pooling import AverageMaxPooling, AveragePooling, ExcitedAveragePooling, GeneralisedMeanPooling
-from okkhor.models.small_maps import multiply_small_maps
+from okkhor.models.small_convolutions import multiply_small_maps
 from okkhor.schema import HEADS
 
 SMALL = ModelConfig(backbone="resnet10t")

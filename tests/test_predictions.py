@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Refused, assert_same, make_predictions
+from helpers import Refused, assert_same, make_predictions
 
 from okkhor.errors import InputError
 from okkhor.predictions import Predictions, concatenate, read_predictions, take, write_predictions

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Refused, paint_number
+from helpers import Refused, paint_number
 from PIL import Image
 
 import okkhor
+from okkhor.__main__ import main
 from okkhor.commands import read
-from okkhor.commands.__main__ import main
 from okkhor.config import ModelConfig
 from okkhor.data.pixels import prepare_image
 from okkhor.models.network import create_network

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Refused
+from helpers import Refused
 
-from okkhor.commands.rendered_images import (
+from okkhor.config import Config, DataConfig
+from okkhor.data.cache import open_cache
+from okkhor.errors import ConfigError
+from okkhor.pipeline.rendered_images import (
     choose_graphemes,
     choose_rendered,
     plan_fresh_images,
     render_for_epochs,
 )
-from okkhor.config import Config, DataConfig
-from okkhor.data.cache import open_cache
-from okkhor.errors import ConfigError
 from okkhor.rendering.graphemes import Grapheme, decompose, read_graphemes
 from okkhor.schema import GRAPHEME, HEAD_NAMES
 

@@ -17,12 +17,12 @@ import pytest
 
 from okkhor.config_rendering import HandConfig, SampleConfig
 from okkhor.errors import InputError
-from okkhor.rendering import sample_matches, write_sample
+from okkhor.rendering.competition_format import put_image
 from okkhor.rendering.drawing import start_workers
 from okkhor.rendering.graphemes import compose, decompose, order_by_coverage, read_graphemes
+from okkhor.rendering.hands import Writer
 from okkhor.rendering.plan import plan_sample
-from okkhor.rendering.shards import put_image
-from okkhor.rendering.writers import Writer
+from okkhor.rendering.sample import sample_matches, write_sample
 from okkhor.schema import HEAD_NAMES, HEADS, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
 
 SMALL = SampleConfig(

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from test_pipeline import Project
 
-from okkhor.commands import report_pictures
 from okkhor.errors import InputError
 from okkhor.rendering.outlines import draw_outline
-from okkhor.reporting.page import Mistake, Report, RunReport, Score, ScoreRow, Setting, write_report
+from okkhor.report import picture_section as report_pictures
+from okkhor.report.page import Mistake, Report, RunReport, Score, ScoreRow, Setting, write_report
 from okkhor.schema import HEAD_NAMES
 
 HOSTILE = "<script>alert('ক')</script><img src=x onerror=alert(1)>"

@@ -115,7 +115,7 @@ def test_the_first_start_installs_the_lock_and_the_package_and_says_so(project: 
     assert "Installing" in stderr
     assert "requirements.lock" in project.installs[0]
     assert "<--editable><.>" in project.installs[1]
-    assert project.calls[-1].startswith("<-m><okkhor.commands><train>")
+    assert project.calls[-1].startswith("<-m><okkhor><train>")
 
 
 def test_the_second_start_installs_nothing_and_says_nothing(project: Project) -> None:
@@ -156,7 +156,7 @@ def test_a_failed_installation_ends_with_status_2_and_is_begun_again(project: Pr
     assert "ERROR: Could not find a version of torch" in stderr
     assert "install.log" in stderr
     assert "start again" in stderr
-    assert not any("okkhor.commands" in call for call in project.calls)
+    assert not any("<-m><okkhor>" in call for call in project.calls)
     project.run()
     assert any("<venv>" in call for call in project.calls)
     assert len(project.installs) == 2
@@ -202,7 +202,7 @@ def test_two_first_starts_at_once_install_once(project: Project) -> None:
     assert [process.returncode for process in processes] == [0, 0]
     assert len(project.installs) == 2  # the lock, then the package
     assert sum("Waiting" in stderr for stderr in stderrs) == 1
-    assert sum("okkhor.commands" in call for call in project.calls) == 2
+    assert sum("<-m><okkhor>" in call for call in project.calls) == 2
 
 
 @pytest.mark.parametrize("version", ["3.10", "3.15"])
@@ -277,9 +277,7 @@ def test_any_folder_and_a_link_will_do_and_the_process_runs_in_the_project(proje
 
 def test_arguments_pass_through_unharmed(project: Project) -> None:
     project.run("train", "run=two  words", "", "fold=[0,2]", "name=*", "a=$HOME\\n'\"")
-    assert project.calls[-1].startswith(
-        "<-m><okkhor.commands><train><run=two  words><><fold=[0,2]><name=*><a=$HOME\\n'\">"
-    )
+    assert project.calls[-1].startswith("<-m><okkhor><train><run=two  words><><fold=[0,2]><name=*><a=$HOME\\n'\">")
 
 
 def test_the_test_command_runs_pytest_with_the_arguments_after_it(project: Project) -> None:

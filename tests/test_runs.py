@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy
 import pytest
 import yaml
-from conftest import Refused
+from helpers import Refused
 
-from okkhor import runs
 from okkhor.config import Config, LossConfig
 from okkhor.config_rendering import SampleConfig
-from okkhor.runs import finished_folds, fold_folder, is_finished, write_config
+from okkhor.pipeline import run as runs
+from okkhor.pipeline.run import finished_folds, fold_folder, is_finished, write_config
 from okkhor.settings import differing_settings, load_stored
 
 

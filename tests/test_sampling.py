@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from okkhor.data.loading import ShuffledBatches
-from okkhor.data.sampling import sampling_weights
+from okkhor.data.loading import ShuffledBatches, sampling_weights
 
 LABELS = {
     "grapheme_root": np.array([0] * 90 + [1] * 10),

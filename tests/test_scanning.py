@@ -5,15 +5,15 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from conftest import Refused
+from helpers import Refused
 from numpy.typing import NDArray
 
 from okkhor.config_rendering import HandConfig
+from okkhor.data.photos import INK_HEIGHT, INK_WIDTH, scan_photo
 from okkhor.data.pixels import prepare_image
-from okkhor.data.scanning import INK_HEIGHT, INK_WIDTH, scan_photo
 from okkhor.rendering.drawing import draw_grapheme
 from okkhor.rendering.fonts import find_faces
-from okkhor.rendering.writers import make_writers
+from okkhor.rendering.hands import make_writers
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 Gray = NDArray[np.uint8]

@@ -4,15 +4,15 @@ from itertools import product
 
 import numpy as np
 import pytest
-from conftest import make_predictions
+from helpers import make_predictions
 
 from okkhor.predictions import Predictions, take
 from okkhor.schema import HEAD_NAMES, HEADS
+from okkhor.scoring.choosing import decide_nested, random_parts
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.ensembling import combine
+from okkhor.scoring.member_weights import select_greedily
 from okkhor.scoring.metric import competition_score
-from okkhor.scoring.nested import decide_nested, random_parts
-from okkhor.scoring.selection import select_greedily
 
 NAMES = ["a", "b", "c"]
 

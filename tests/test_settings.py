@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
-from conftest import Refused
+from helpers import Refused
 from omegaconf import OmegaConf
 
 from okkhor import settings

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import (
+from helpers import (
     NUM_TRAIN,
     PIXEL_COLUMNS,
     Damage,

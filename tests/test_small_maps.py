@@ -7,9 +7,15 @@ from torch.nn import functional
 
 from okkhor.config import ModelConfig
 from okkhor.models.network import create_network
-from okkhor.models.patch_products import ProductForWeights
-from okkhor.models.small_maps import Convolution, SmallMapConvolution, choose_convolution, multiply_small_maps
-from okkhor.models.window_products import WindowConvolution, windows
+from okkhor.models.small_convolutions import (
+    Convolution,
+    ProductForWeights,
+    SmallMapConvolution,
+    WindowConvolution,
+    choose_convolution,
+    multiply_small_maps,
+    windows,
+)
 
 
 @pytest.mark.parametrize("convolution", [ProductForWeights, WindowConvolution])

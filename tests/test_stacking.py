@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from conftest import make_predictions
+from helpers import make_predictions
 
 from okkhor.errors import InputError
 from okkhor.predictions import Predictions, take
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.ensembling import combine
+from okkhor.scoring.member_weights import apply_stacking, fit_stacking
 from okkhor.scoring.metric import competition_score
-from okkhor.scoring.stacking import apply_stacking, fit_stacking
 
 NAMES = ["a", "b"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Refused
+from helpers import Refused
 
 from okkhor.data.tables import read_test_table
 from okkhor.errors import InputError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Damage, Refused
+from helpers import Damage, Refused
 
 from okkhor.data.tables import read_class_map, read_solution, read_test_table, read_train_table
 from okkhor.schema import HEAD_NAMES, HEADS

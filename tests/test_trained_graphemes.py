@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from okkhor.errors import InputError
-from okkhor.schema import HEAD_NAMES, HEADS
-from okkhor.scoring.trained_graphemes import (
+from okkhor.label_triples import (
     TrainedGraphemes,
     count_graphemes,
     merge_graphemes,
     read_trained_graphemes,
     write_graphemes,
 )
+from okkhor.schema import HEAD_NAMES, HEADS
 
 
 def random_labels(seed: int = 0, number: int = 500) -> dict[str, np.ndarray]:

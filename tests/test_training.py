@@ -17,28 +17,26 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from okkhor.commands import fold
-from okkhor.commands.training_set import TrainingSet
 from okkhor.config import LossConfig, MixConfig, OptimizerConfig, TrainConfig
 from okkhor.errors import ConfigError, InputError
 from okkhor.models.network import create_network
+from okkhor.pipeline import fold
+from okkhor.pipeline.training_set import TrainingSet
 from okkhor.predictions import Predictions
+from okkhor.processes import stop_on_signals
 from okkhor.schema import HEADS
 from okkhor.settings import load_config
-from okkhor.training import profiling
+from okkhor.training import monitoring as profiling
 from okkhor.training.averaging import StepAverage, make_epoch_average, measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
-from okkhor.training.compiling import check_compiler
+from okkhor.training.device import Precision, check_compiler, choose_device, choose_precision
 from okkhor.training.distributed import Group
 from okkhor.training.fit import PrepareEpoch, Validate, fit
-from okkhor.training.interrupt import stop_on_signals
 from okkhor.training.loop import Batch, Trainer, clip_gradient, infer, resize, split, train_epoch
 from okkhor.training.loss import ThreeHeadLoss
 from okkhor.training.mixing import MixedBatch
-from okkhor.training.optimizer import make_optimizer
-from okkhor.training.precision import Precision, choose_device, choose_precision
+from okkhor.training.optimizer import make_optimizer, make_schedule
 from okkhor.training.recipe import Recipe
-from okkhor.training.schedule import make_schedule
 
 CPU = torch.device("cpu")
 LABELS = {head.name: np.arange(8) % head.num_classes for head in HEADS}

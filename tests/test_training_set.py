@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import GRAPHEMES, SMALL, TRIPLES, make_predictions, read_number
+from helpers import GRAPHEMES, SMALL, TRIPLES, make_predictions, read_number
 
-from okkhor.commands import pseudo_labels
-from okkhor.commands.prepare import Prepared
-from okkhor.commands.pseudo_labels import write_pseudo_labels
-from okkhor.commands.training_set import select_training_set
 from okkhor.config import Config, DataConfig, ModelConfig
 from okkhor.data import competition
 from okkhor.data.competition import TrainSet
 from okkhor.data.folds import Folds
 from okkhor.errors import InputError
+from okkhor.pipeline import pseudo_labels
+from okkhor.pipeline.prepared import Prepared
+from okkhor.pipeline.pseudo_labels import write_pseudo_labels
+from okkhor.pipeline.training_set import select_training_set
 from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES, HEADS
 

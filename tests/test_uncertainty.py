@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from okkhor.schema import HEADS
-from okkhor.scoring.metric import competition_score
-from okkhor.scoring.uncertainty import bootstrap_heads, interval
+from okkhor.scoring.metric import bootstrap_heads, competition_score, interval
 
 Labels = dict[str, np.ndarray]
 

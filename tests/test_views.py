@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from conftest import random_images
+from helpers import random_images
 from torch import nn
 
 from okkhor.schema import HEADS, MARGINALS
+from okkhor.training.device import Precision
 from okkhor.training.loop import Batch, infer
-from okkhor.training.precision import Precision
-from okkhor.training.views import IDENTITY, VIEWS, View, find_sources, infer_views, view_images
+from okkhor.training.tta import IDENTITY, VIEWS, View, find_sources, infer_views, view_images
 
 CPU = torch.device("cpu")
 FLOAT32 = Precision(CPU, torch.float32)

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from okkhor.commands.reader import Reading
     from okkhor.data.photos import Photo
+    from okkhor.pipeline.reader import Reading
 
 __version__ = "0.1.0"
 
@@ -21,6 +21,6 @@ def read(image: "Photo", run: str = "", fold: object = None) -> "Reading":
 
     Raises okkhor.errors.InputError for what is no image, a blank one, or a run without a finished fold.
     """
-    from okkhor.commands.reader import read_one  # here: `import okkhor` is to take no seconds
+    from okkhor.pipeline.reader import read_one  # here: `import okkhor` is to take no seconds
 
     return read_one(image, run, fold)

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import shutil
 import sys
 import zlib
 from collections.abc import Iterator
@@ -99,3 +100,22 @@ def allocate_images(path: Path, shape: tuple[int, int, int]) -> None:
     np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
     with path.open("r+b") as file:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)  # a full disk is an error now, not a SIGBUS later
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to fill; when the block ends well, it becomes `folder`, which is whole at any moment, or not there.
+
+    A folder can't be renamed over another: the old one is moved away before it is removed, and so never half there.
+    """
+    partial, old = (folder.with_name(f".{folder.name}.{end}") for end in ("tmp", "old"))
+    for left in (partial, old):  # by a killed process
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        yield partial
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+    finally:
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)

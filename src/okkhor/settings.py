@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from okkhor.config import COMPETITION_ROOT, Config
-from okkhor.ctrl_c import ctrl_c_waits
 from okkhor.errors import ConfigError
 from okkhor.limits import check_config
+from okkhor.processes import ctrl_c_waits
 
 PRESETS = Path("configs")
 

@@ -15,7 +15,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import okkhor
-from okkhor.commands.__main__ import main
+from okkhor.__main__ import main
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(

@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tries import Mutation, call, check_error, in_project, property_settings, record
 
+from okkhor.__main__ import main
 from okkhor.commands import train as train_command
-from okkhor.commands.__main__ import main
 from okkhor.config import Config
 from okkhor.errors import ConfigError, InputError
 from okkhor.limits import RANGES, check_config

@@ -19,13 +19,13 @@ from test_photos import write_blank_png
 from tries import Mutation, check_error, property_settings, record
 
 from okkhor.commands import demo
-from okkhor.commands.members import Member
-from okkhor.commands.reader import Reader, load_scan
 from okkhor.config import DataConfig, ModelConfig
 from okkhor.errors import InputError
 from okkhor.models.network import create_network
+from okkhor.pipeline.reader import Reader, load_scan
+from okkhor.pipeline.run import Member
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
-from okkhor.training.precision import Precision
+from okkhor.training.device import Precision
 
 MODES = {"png": ("L", "RGB", "RGBA", "P", "1", "I;16"), "tif": ("L", "RGB"), "gif": ("L",), "jpg": ("L", "RGB")}
 MODES |= {"webp": ("RGB",), "bmp": ("L", "RGB"), "pgm": ("L",), "jp2": ("L",)}

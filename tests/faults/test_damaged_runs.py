@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import assert_same, make_predictions, random_images
 from damage import BYTE_DAMAGE
+from helpers import assert_same, make_predictions, random_images
 from hypothesis import given
 from hypothesis import strategies as st
 from tries import Mutation, check_error, property_settings, record
@@ -23,13 +23,13 @@ from okkhor.data.competition import TrainSet
 from okkhor.data.folds import read_folds
 from okkhor.data.shards import open_shard, read_images
 from okkhor.errors import InputError
+from okkhor.label_triples import TrainedGraphemes, read_trained_graphemes, write_graphemes
 from okkhor.models.network import create_network
 from okkhor.models.weights import read_weights, save_weights
 from okkhor.predictions import read_predictions, write_predictions
 from okkhor.rendering import sample as sample_module
 from okkhor.rendering.sample import sample_matches, settings_text
 from okkhor.scoring.decoding import decode
-from okkhor.scoring.trained_graphemes import TrainedGraphemes, read_trained_graphemes, write_graphemes
 from okkhor.training.checkpoint import Progress, load_state, save_state
 
 DAMAGE = st.sampled_from(BYTE_DAMAGE)
@@ -179,8 +179,8 @@ def test_a_damaged_shard(competition: Path, folder: Path, mutation: Mutation, ra
 
 
 def test_a_network_that_answers_nonsense_predicts_nothing() -> None:
+    from okkhor.training.device import Precision
     from okkhor.training.loop import infer, join_batches
-    from okkhor.training.precision import Precision
 
     network = create_network(ModelConfig(backbone="resnet10t"), image_size=32)
     with torch.no_grad():

@@ -17,23 +17,23 @@ import yaml
 from processes import context, finish, start
 from tries import LONG, in_project, record
 
-from okkhor.commands.fold import make_trainer, save_predictor, validate
-from okkhor.commands.training_set import TrainingSet
 from okkhor.config import Config, DataConfig, FoldsConfig, ModelConfig, TrainConfig
 from okkhor.data.augmentation import Augmentation
+from okkhor.data.batches import BatchLoader
 from okkhor.data.folds import load_folds
 from okkhor.data.loading import BatchesInOrder, CachedImages, ShuffledBatches
 from okkhor.data.tables import read_train_table
-from okkhor.data.workers import BatchLoader
+from okkhor.label_triples import count_graphemes, write_graphemes
 from okkhor.models.network import create_network
+from okkhor.pipeline.fold import make_trainer, save_predictor, validate
+from okkhor.pipeline.training_set import TrainingSet
 from okkhor.predictions import Predictions, write_predictions
 from okkhor.schema import HEAD_NAMES, HEADS, SUBMISSION_ORDER
 from okkhor.scoring.decoding import decode
-from okkhor.scoring.trained_graphemes import count_graphemes, write_graphemes
+from okkhor.training.device import Precision
 from okkhor.training.distributed import Group
 from okkhor.training.fit import fit
 from okkhor.training.loop import infer
-from okkhor.training.precision import Precision
 
 pytestmark = pytest.mark.skipif(not LONG, reason="minutes: ./run.sh test faults")
 

@@ -19,7 +19,7 @@ from stages import FOLD, SAMPLE, SETTINGS, STAGES, Undisturbed, copy, read_made,
 from tries import LONG, call, check_told, record, times
 
 from okkhor.commands import prepare as prepare_command
-from okkhor.data import workers
+from okkhor.data import batches as workers
 from okkhor.data.competition import TrainSet, read_train_set
 from okkhor.data.loading import CachedImages
 from okkhor.rendering import sample as sample_module

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import Refused
 from damage import STRANGE_CELLS
+from helpers import Refused
 from tries import call, in_project
 
 from okkhor.config import DataConfig

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not ALLOWED, reason="minutes, and a mount: ./run
 
 def command(arguments: Sequence[str], output: Path) -> str:
     """A line of shell that runs it, with what it says and its status in files that are on no small disk."""
-    words = shlex.join([sys.executable, "-m", "okkhor.commands", *arguments])
+    words = shlex.join([sys.executable, "-m", "okkhor", *arguments])
     return f"status=0; {words} >{output}.txt 2>&1 || status=$?; echo $status >{output}.status"
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
 
-from okkhor.commands.__main__ import main, tell
+from okkhor.__main__ import main, tell
 from okkhor.errors import InputError
 
 LONG = os.environ.get("OKKHOR_FAULTS") == "long"  # ./run.sh test faults

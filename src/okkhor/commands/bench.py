@@ -8,18 +8,17 @@ from functools import partial
 
 import torch
 
-from okkhor.commands.bench_input import bench_cache, bench_loader, bench_render
-from okkhor.commands.bench_network import bench_predict, bench_train
-from okkhor.commands.bench_scaling import bench_memory, bench_scaling, bench_start
-from okkhor.commands.bench_timing import Figure
-from okkhor.commands.prepare import Prepared, prepare
+from okkhor.bench.growth_parts import bench_memory, bench_scaling, bench_start
+from okkhor.bench.input_parts import bench_cache, bench_loader, bench_render
+from okkhor.bench.network_parts import bench_predict, bench_train
+from okkhor.bench.timing import Figure
 from okkhor.config import Config
 from okkhor.errors import ConfigError
 from okkhor.files import replacing
-from okkhor.runs import RUNS, describe_environment
+from okkhor.pipeline.prepared import Prepared, prepare
+from okkhor.pipeline.run import RUNS, describe_environment
 from okkhor.settings import load_config
-from okkhor.training.compiling import check_compiler
-from okkhor.training.precision import choose_device
+from okkhor.training.device import check_compiler, choose_device
 
 Part = Callable[[Config, Prepared], Iterator[Figure]]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from okkhor.commands.train import train_folds
 from okkhor.errors import ConfigError
-from okkhor.reporting.curves import draw_curves
-from okkhor.runs import RUNS, fold_folder, read_log
+from okkhor.pipeline.run import RUNS, fold_folder, read_log
+from okkhor.pipeline.train import train_folds
+from okkhor.plots import draw_curves
 from okkhor.settings import load_config, select_folds
 
 NETWORKS = {"ResNet-34": "article_resnet34", "the same without shortcuts": "article_plain34"}

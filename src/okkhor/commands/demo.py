@@ -4,10 +4,9 @@ import socket
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 
-from okkhor.commands.members import name_member
-from okkhor.commands.reader import Reader, Reading, load_scan, open_reader
-from okkhor.errors import ConfigError
-from okkhor.extras import check_extra
+from okkhor.errors import ConfigError, check_extra
+from okkhor.pipeline.reader import Reader, Reading, load_scan, open_reader
+from okkhor.pipeline.run import name_member
 from okkhor.rendering.outlines import draw_outline, read_shown_components
 from okkhor.schema import HEADS
 from okkhor.settings import load_arguments
@@ -19,7 +18,7 @@ def main(arguments: Sequence[str]) -> None:
     check_extra("demo", "starlette", "uvicorn")
     from uvicorn import Config, Server  # an extra
 
-    from okkhor.reporting.demo_page import HOST, make_application
+    from okkhor.demo.application import HOST, make_application
 
     name = name_member(arguments)
     settings = load_arguments(arguments)

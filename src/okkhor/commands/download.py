@@ -6,8 +6,7 @@ from pathlib import Path
 
 from okkhor.config import COMPETITION_ROOT
 from okkhor.data.competition import read_test_set, read_train_set
-from okkhor.errors import ConfigError, InputError
-from okkhor.extras import check_extra
+from okkhor.errors import ConfigError, InputError, check_extra
 from okkhor.kaggle.download import fetch
 
 

@@ -8,20 +8,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from okkhor.commands.inference import load_network
-from okkhor.commands.members import name_member, open_member
 from okkhor.config import Config
 from okkhor.data.competition import read_test_set
 from okkhor.data.pixels import prepare_images
 from okkhor.data.shards import read_images
-from okkhor.errors import ConfigError, InputError
-from okkhor.extras import check_extra
+from okkhor.errors import ConfigError, InputError, check_extra
 from okkhor.files import replacing
-from okkhor.models.exchange import IMAGES, write_onnx
-from okkhor.runs import fold_folder
+from okkhor.models.onnx import IMAGES, write_onnx
+from okkhor.pipeline.inference import load_network
+from okkhor.pipeline.run import fold_folder, name_member, open_member
 from okkhor.settings import load_arguments, load_stored
+from okkhor.training.device import Precision
 from okkhor.training.loop import infer
-from okkhor.training.precision import Precision
 
 NUM_IMAGES = 256  # that both compute
 LARGEST_DIFFERENCE = 1e-4  # of a probability; float32 sums in another order differ by 1e-6

@@ -3,36 +3,9 @@
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
-from okkhor.config import Config
-from okkhor.data.cache import build_cache
-from okkhor.data.competition import TestSet, TrainSet, read_test_set, read_train_set
-from okkhor.data.corrections import apply_corrections
-from okkhor.data.folds import Audit, Folds, audit_folds, load_folds
-from okkhor.rendering import write_sample
-from okkhor.schema import HEADS
+from okkhor.pipeline.prepared import prepare
 from okkhor.settings import load_config
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A checked data folder, ready to train on. cache: the path of images.npy.
-
-    corrected: train.csv with the fixed labels. usable: (N,) bool, its rows that are not blacklisted.
-    """
-
-    train: TrainSet
-    corrected: pd.DataFrame
-    usable: NDArray[np.bool_]
-    test: TestSet | None
-    folds: Folds
-    cache: Path
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -40,38 +13,3 @@ def main(arguments: Sequence[str]) -> None:
     prepare(load_config(arguments))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
     print(f"Ready after {time.monotonic() - started:.1f} s; peak memory {peak / 1e9:.2f} GB.")
-
-
-def prepare(config: Config) -> Prepared:
-    """Read and check everything, then build what is not there yet."""
-    root = Path(config.data.root)
-    if root == Path(config.sample.root):
-        if not root.exists():
-            print(f"Rendering a sample data set into {root}, once.")
-        write_sample(config.sample, config.hand)
-    train, test = read_train_set(root), read_test_set(root)
-    corrected, usable = apply_corrections(train.table, config.data)
-    folds = load_folds(train.table, root, config.folds)
-    print_findings(root, train, test, folds, audit_folds(train.table, folds))
-    return Prepared(train, corrected, usable, test, folds, build_cache(train, config.data))
-
-
-def print_findings(root: Path, train: TrainSet, test: TestSet | None, folds: Folds, audit: Audit) -> None:
-    print(f"{root}: {len(train.table):,} train images of {train.table['grapheme'].nunique():,} graphemes", end="; ")
-    print(f"{test.table['image_id'].nunique():,} test images." if test else "no test images, so no submission.")
-    print(f"{folds.path}: {len(audit.sizes)} folds of {min(audit.sizes):,} to {max(audit.sizes):,} images.")
-    if folds.has_unseen:
-        few, many = min(audit.unseen_shares), max(audit.unseen_shares)
-        print(
-            f"  Each fold trains without {min(audit.unseen_graphemes)} to {max(audit.unseen_graphemes)} graphemes, "
-            f"of which {few:.1%} to {many:.1%} of its validation images are."
-        )
-    print(f"  {'head':20} {'classes':>7} {'largest deviation of a share':>29}")
-    for head in HEADS:
-        num_present = head.num_classes - len(audit.absent[head.name])
-        print(f"  {head.name:20} {num_present:7} {audit.deviations[head.name]:22.3f} points")
-    for head in HEADS:
-        for fault, labels in (("no image", audit.absent[head.name]), ("one image only", audit.single[head.name])):
-            if labels:
-                shown = ", ".join(map(str, labels[:8])) + (" ..." if len(labels) > 8 else "")
-                print(f"Warning: {len(labels)} classes of {head.name} have {fault} in train.csv: {shown}")

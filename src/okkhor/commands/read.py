@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from okkhor.commands.members import name_member
-from okkhor.commands.reader import Reading, load_scan, open_reader
 from okkhor.errors import ConfigError
+from okkhor.pipeline.reader import Reading, load_scan, open_reader
+from okkhor.pipeline.run import name_member
 from okkhor.rendering.graphemes import read_components
 from okkhor.schema import HEADS
 from okkhor.settings import load_arguments

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from okkhor.commands.prepare import prepare
 from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.cache import open_cache
 from okkhor.errors import ConfigError
+from okkhor.pipeline.prepared import prepare
+from okkhor.pipeline.run import RUNS
+from okkhor.plots import draw_batches
 from okkhor.rendering.drawing import draw_grapheme
 from okkhor.rendering.fonts import find_faces, shapes_well
 from okkhor.rendering.graphemes import read_graphemes
-from okkhor.rendering.writers import make_writers
-from okkhor.reporting.batches import draw_batches
-from okkhor.runs import RUNS
+from okkhor.rendering.hands import make_writers
 from okkhor.settings import load_config
 
 NUM_IMAGES = 12  # beside each other

@@ -11,17 +11,11 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from okkhor.config import FoldsConfig
-from okkhor.data.holdout import (
-    UNSEEN,
-    check_groups_apart,
-    check_held_out,
-    hold_out_graphemes,
-    number_graphemes,
-    split_by_group,
-)
+from okkhor.data.holdout import UNSEEN, check_groups_apart, check_held_out, hold_out_graphemes, split_by_group
 from okkhor.data.tables import check_unique, read_csv, read_header
 from okkhor.errors import InputError
 from okkhor.files import holding, replacing
+from okkhor.label_triples import number_graphemes
 from okkhor.schema import HEADS
 
 FOLDS = Path("folds")

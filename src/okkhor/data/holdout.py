@@ -12,19 +12,11 @@ from numpy.typing import NDArray
 from okkhor.config import FoldsConfig
 from okkhor.data.tables import TRAIN_COLUMNS
 from okkhor.errors import InputError
+from okkhor.label_triples import number_graphemes
 from okkhor.limits import is_name
 from okkhor.schema import HEAD_NAMES, HEADS
 
 UNSEEN = "unseen"  # the scheme, and what it adds to the name of its folds file
-
-
-def number_graphemes(table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(N,) int64, the grapheme of each row, and (G, 3) int64, the labels of each grapheme.
-
-    A grapheme is a label triple here, as the score sees it: the 1,295 texts of train.csv have 1,292 triples.
-    """
-    graphemes, ids = np.unique(table[list(HEAD_NAMES)].to_numpy(np.int64), axis=0, return_inverse=True)
-    return ids.reshape(-1), graphemes
 
 
 def hold_out_graphemes(table: pd.DataFrame, numbers: NDArray[np.int64], config: FoldsConfig) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.cache import open_cache
 from okkhor.errors import InputError
+from okkhor.schema import HEAD_NAMES
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """images (B, 1, H, W) uint8, ink bright on 0; labels (B, K) int64, in the order of HEADS, then the grapheme's."""
@@ -162,3 +163,23 @@ class BatchesInOrder:
 def validation_part(num_images: int, process: int, num_processes: int) -> NDArray[np.int64]:
     """(n,) int64: the images of one process. All parts, one after the other, are all images, each once."""
     return np.array_split(np.arange(num_images), num_processes)[process]
+
+
+ROOT = "grapheme_root"
+
+
+def sampling_weights(
+    scheme: Literal["plain", "balanced", "grapheme"], labels: Mapping[str, NDArray[np.int64]]
+) -> NDArray[np.float64] | None:
+    """(N,) float64, of mean 1; None where each image is to be seen once an epoch.
+
+    balanced: 1 / sqrt(images of its root): a root that is 44 times as frequent as another, the extreme of the
+    competition, is drawn 6.6 times as often. Square-root sampling, Mahajan et al. 2018, arXiv:1805.00932.
+    grapheme: every label triple as often as every other.
+    """
+    if scheme == "plain":
+        return None
+    groups = labels[ROOT] if scheme == "balanced" else np.stack([labels[name] for name in HEAD_NAMES], axis=1)
+    _, group, counts = np.unique(groups, axis=0, return_inverse=True, return_counts=True)
+    weights = counts[group.reshape(-1)] ** (-0.5 if scheme == "balanced" else -1.0)
+    return np.asarray(weights / weights.mean(), np.float64)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from okkhor.parent import bound_to_this_process
+from okkhor.processes import bound_to_this_process
 
 NO_NETWORK = ("unshare", "--map-root-user", "--net")  # a network namespace of its own, in which nothing is connected
 PAUSE = 0.05  # seconds between two looks at the memory

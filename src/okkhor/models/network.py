@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from okkhor.config import ModelConfig
 from okkhor.errors import ConfigError
 from okkhor.models.backbone import create_backbone
-from okkhor.models.grapheme_head import check_graphemes, log_marginals
-from okkhor.models.heads import ClassificationHead, ConsonantPartsLinear, CosineLinear
-from okkhor.models.small_maps import multiply_small_maps
+from okkhor.models.heads import ClassificationHead, ConsonantPartsLinear, CosineLinear, check_graphemes, log_marginals
+from okkhor.models.small_convolutions import multiply_small_maps
 from okkhor.models.weights import GRAPHEME_LABELS
 from okkhor.schema import GRAPHEME, HEADS
 

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 from collections import defaultdict
@@ -19,14 +18,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from okkhor.config_rendering import HandConfig
+from okkhor.processes import ctrl_c_held_back, end_with_parent
+from okkhor.rendering.competition_format import put_image, shard_ranges, write_shard
 from okkhor.rendering.fonts import Face, draw_mask, find_parts
 from okkhor.rendering.glyphs import Glyph, trace_glyph
+from okkhor.rendering.hands import Writer, vary_hand
 from okkhor.rendering.handwriting import write_glyph
 from okkhor.rendering.ink import draw_image
 from okkhor.rendering.letter_forms import choose_variants, put_forms
 from okkhor.rendering.plan import SPLITS, Item, Plan
-from okkhor.rendering.shards import put_image, shard_ranges, write_shard
-from okkhor.rendering.writers import Writer, vary_hand
 
 SIGNS_BEFORE = "েৈোৌ"  # they stand, at least with a part, to the left of their letter and hang from the head line
 IMAGES_PER_TASK = 128  # about a third of a second of one core
@@ -60,28 +60,10 @@ def start_workers(processes: int) -> Iterator[Executor]:
         workers.shutdown(cancel_futures=True)
 
 
-@contextmanager
-def ctrl_c_held_back() -> Iterator[None]:
-    """Until the end of the block; a process that starts in it never hears one, not even while it imports."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def prepare_worker() -> None:
     """One thread of OpenCV, and an end when the parent is killed; Ctrl-C is left to the parent."""
     cv2.setNumThreads(1)
     threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def end_with_parent() -> None:
-    """Wait for the parent's end, then end this process: a pool's worker would wait for tasks for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def render_images(workers: Executor, folder: Path, plan: Plan, ranges: HandConfig, seed: int) -> None:

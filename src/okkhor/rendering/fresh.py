@@ -17,7 +17,7 @@ from okkhor.config_rendering import HandConfig
 from okkhor.files import allocate_images
 from okkhor.rendering.drawing import IMAGES_PER_TASK, draw_grapheme, start_workers
 from okkhor.rendering.fonts import Face, shapes_well
-from okkhor.rendering.writers import draw_writer
+from okkhor.rendering.hands import draw_writer
 
 Prepare = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """A scan (IMAGE_HEIGHT, IMAGE_WIDTH) uint8 -> what the network sees of it, (size, size) uint8."""

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from okkhor.rendering.glyphs import Glyph
+from okkhor.rendering.hands import Hand, Warp, Writer, draw_warp
 from okkhor.rendering.stroke_ends import draw_line_over_sign, redraw_ends
 from okkhor.rendering.strokes import Points
-from okkhor.rendering.writers import Hand, Warp, Writer, draw_warp
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 OWN_SHARE = 0.6  # of a warp's and the parts' strength that is an image's own, the rest is its writer's

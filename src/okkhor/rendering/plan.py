@@ -11,7 +11,7 @@ from okkhor.config_rendering import HandConfig, SampleConfig
 from okkhor.errors import InputError
 from okkhor.rendering.fonts import Face, find_faces, shapes_well
 from okkhor.rendering.graphemes import Grapheme, order_by_coverage, read_graphemes, unseen_candidates
-from okkhor.rendering.writers import Writer, make_writers
+from okkhor.rendering.hands import Writer, make_writers
 
 T = TypeVar("T")
 

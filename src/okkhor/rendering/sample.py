@@ -8,9 +8,9 @@ from pathlib import Path
 from okkhor.config_rendering import HandConfig, SampleConfig
 from okkhor.errors import InputError
 from okkhor.files import holding, sync
+from okkhor.rendering.competition_format import write_tables
 from okkhor.rendering.drawing import draw_plan, start_workers
 from okkhor.rendering.plan import plan_sample
-from okkhor.rendering.tables import write_tables
 
 FORMAT_VERSION = 4  # of the pixels: raised whenever the same settings give other images
 SETTINGS_FILE = "sample.json"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from okkhor.rendering.fonts import BODY_HEIGHT
+from okkhor.rendering.hands import Hand
 from okkhor.rendering.strokes import POINT_STEP, Points
-from okkhor.rendering.writers import Hand
 
 HEAD_LINE_REACH = 0.16  # letter bodies: a level end that lies no farther from 0 is an end of the head line
 SIGN_OVERLAP = 0.2  # letter bodies, by which a line over a vowel sign reaches into the sign's own top

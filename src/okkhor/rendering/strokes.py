@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from okkhor.rendering.balls import BALL_WIDTH, end_in_loop, ends_in_ball, find_holes, hollow_balls
 from okkhor.rendering.fonts import BODY_HEIGHT
-from okkhor.rendering.thinning import thin
+from okkhor.rendering.skeleton import BALL_WIDTH, end_in_loop, ends_in_ball, find_holes, hollow_balls, thin
 
 INK_LEVEL = 128  # of 255: a mask's pixel is ink from here on
 SPUR_LENGTH = 1.4  # times the ink's half-width at the junction: a shorter loose end comes from the outline's corner

@@ -1,17 +1,17 @@
 """Which exponents a decision rule needs: chosen out of fold, and judged on images that had no part in the choice."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from okkhor.predictions import Predictions, Probabilities, blocks, concatenate, take
+from okkhor.label_triples import TrainedGraphemes, merge_graphemes
+from okkhor.predictions import Labels, Predictions, Probabilities, blocks, concatenate, take
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.decoding import PARAMETERS, PriorName, Priors, Rule, RuleName, decide, make_sources, measure_priors
 from okkhor.scoring.metric import macro_recall, subsets_of
-from okkhor.scoring.nested import decide_nested
-from okkhor.scoring.trained_graphemes import TrainedGraphemes, merge_graphemes
 
 EXPONENTS = tuple(round(0.1 * step, 1) for step in range(-5, 16))  # below 0: a loss that adjusted too far
 
@@ -122,3 +122,30 @@ class Candidates:
             priors={name: np.mean([prior[name] for prior in priors], axis=0) for name in HEAD_NAMES},
             graphemes=merge_graphemes(self.graphemes),
         )
+
+
+Chosen = TypeVar("Chosen")
+Rows = NDArray[np.bool_]
+
+
+def decide_nested(
+    parts: NDArray[np.int64], fit: Callable[[Rows], Chosen], decide: Callable[[Chosen, Rows], Labels]
+) -> dict[str, NDArray[np.int64]]:
+    """For each head, (N,) int64: what is decided for each part of the images by a choice made without that part.
+
+    parts: (N,) int64, the part of each image. fit: rows (N,) bool -> a choice. decide: a choice and n rows -> for each
+    head, (n,) int64.
+    """
+    decided = {name: np.empty(len(parts), np.int64) for name in HEAD_NAMES}
+    assert len(np.unique(parts)) > 1, "a single part leaves nothing to choose on"
+    for part in np.unique(parts):
+        rows = parts == part
+        found = decide(fit(~rows), rows)
+        for name in HEAD_NAMES:
+            decided[name][rows] = found[name]
+    return decided
+
+
+def random_parts(num_images: int, num_parts: int, seed: int) -> NDArray[np.int64]:
+    """(N,) int64: parts that differ by one image at most."""
+    return np.random.default_rng(seed).permutation(np.arange(num_images) % num_parts)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from okkhor.errors import InputError
+from okkhor.label_triples import TrainedGraphemes
 from okkhor.predictions import Predictions, Probabilities, blocks, take
 from okkhor.schema import HEAD_NAMES, HEADS
-from okkhor.scoring.trained_graphemes import TrainedGraphemes
 
 RuleName = Literal["argmax", "prior", "grapheme", "joint"]
 PriorName = Literal["counts", "posterior"]

@@ -7,7 +7,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from okkhor.training.precision import Precision
+from okkhor.training.device import Precision
 
 FIRST_STEPS = 8  # after each of which the mean is brought up to date: a run may end with them
 STRIDE = 4  # steps, later on: the mean is one over hundreds, and reading all weights takes 4 % of a fast step

@@ -13,12 +13,11 @@ from tqdm import tqdm
 from okkhor.errors import InputError
 from okkhor.files import replacing
 from okkhor.predictions import Predictions
+from okkhor.processes import StopRequest, stop_on_signals
 from okkhor.training.averaging import measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
-from okkhor.training.events import Events, add_epoch, open_events
-from okkhor.training.interrupt import StopRequest, stop_on_signals
 from okkhor.training.loop import Batch, Trainer, train_epoch
-from okkhor.training.profiling import profile_steps
+from okkhor.training.monitoring import Events, add_epoch, open_events, profile_steps
 
 
 class Order(Protocol):

@@ -19,9 +19,9 @@ from torch.optim.swa_utils import AveragedModel
 from okkhor.errors import InputError
 from okkhor.predictions import Labels, Predictions
 from okkhor.schema import HEAD_NAMES, MARGINALS
+from okkhor.training.device import Precision
 from okkhor.training.distributed import Group
 from okkhor.training.mixing import MixedBatch, mix_batch
-from okkhor.training.precision import Precision
 from okkhor.training.recipe import Recipe
 
 SMALL = 2**16  # weights of a parameter whose gradient is looked at in each step

@@ -1,0 +1,67 @@
+"""The page on which a person draws a grapheme and sees what is read: a small web application for this machine alone.
+
+Other pages can't use it: their requests carry another Host or, for a drawing, need a permission that it never gives.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from okkhor.errors import InputError
+
+HOST = "127.0.0.1"
+LARGEST_DRAWING = 500_000  # bytes; a sheet full of strokes has 50,000
+SHORTEST_PAUSE = 0.2  # seconds between two drawings
+PAGE = Path(__file__).parent / "page"
+
+Answer = Callable[[bytes], Mapping[str, object]]
+"""A PNG -> what the page shows: text, heads and guesses. Raises InputError for a drawing that can't be read."""
+
+
+def make_application(answer: Answer) -> Starlette:
+    turn, last = asyncio.Lock(), 0.0
+
+    async def read(request: Request) -> JSONResponse:
+        nonlocal last
+        if request.headers.get("content-type") != "image/png":  # which a form of another page can't send
+            return refuse(415, "Expected image/png.")
+        if turn.locked() or time.monotonic() - last < SHORTEST_PAUSE:
+            return refuse(429, "Too many drawings at once.")
+        async with turn:
+            last = time.monotonic()
+            drawing = await receive(request)
+            if drawing is None:
+                return refuse(413, f"A drawing has at most {LARGEST_DRAWING:,} bytes.")
+            try:
+                return JSONResponse(await run_in_threadpool(answer, drawing))
+            except InputError as error:
+                return refuse(422, str(error))
+
+    return Starlette(
+        routes=[Route("/read", read, methods=["POST"]), Mount("/", StaticFiles(directory=PAGE, html=True))],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)],
+    )
+
+
+def refuse(status: int, reason: str) -> JSONResponse:
+    return JSONResponse({"error": reason}, status)
+
+
+async def receive(request: Request) -> bytes | None:
+    """The body; None where it is too large, without reading it to its end."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > LARGEST_DRAWING:
+            return None
+    return bytes(content)

@@ -1,0 +1,61 @@
+"""What the kernel on Kaggle runs: a packaged run or ensemble on the hidden test files, offline.
+
+It imports no more than Kaggle's image has: torch, timm, safetensors (which timm needs), OpenCV, NumPy, pandas, PyArrow,
+SciPy, scikit-learn and tqdm.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import okkhor
+from okkhor.data.competition import TestSet, read_test_set
+from okkhor.errors import InputError
+from okkhor.kaggle.plan import KernelMember, KernelPlan, read_plan
+from okkhor.pipeline.inference import Readers, collect, load_network, predict_blocks
+from okkhor.predictions import Predictions
+from okkhor.scoring.decoding import apply_rule
+from okkhor.scoring.ensembling import combine
+from okkhor.scoring.submission import make_submission, write_submission
+from okkhor.training.device import choose_device, choose_precision
+
+
+def predict_offline(plan_file: Path, root: Path, submission_file: Path) -> None:
+    """Predict the test images of a folder as a packaged plan says; weights lie beside the plan.
+
+    sample_submission.csv is not held against test.csv: of the hidden files only test.csv and the shards are certain.
+    """
+    started = time.monotonic()
+    plan = read_plan(plan_file)
+    test = read_test_set(root, check_sample=False)
+    if test is None:
+        raise InputError(f"{root}: no test.csv there, so nothing to predict.")
+    print(f"okkhor {okkhor.__version__} from {Path(okkhor.__file__).parent}: {len(test.table):,} rows of {root}.")
+    tables = predict_members(plan, plan_file.parent, test)
+    combined = plan.combination.apply(tables, [member.name for member in plan.members])
+    submission = make_submission(test.table, combined.image_ids, apply_rule(plan.rule, combined))
+    write_submission(submission, test.table, submission_file)
+    print(f"{submission_file}: {len(submission):,} rows after {time.monotonic() - started:.0f} s.")
+
+
+def predict_members(plan: KernelPlan, weights: Path, test: TestSet) -> list[Predictions]:
+    """The mean of each member's folds, by the same steps as ./run.sh predict; each shard is decoded once for all.
+
+    weights: the folder of their files. A mean is taken block by block, so that a member has one table in memory.
+    """
+    members = [load_member(member, weights) for member in plan.members]
+    scratch = Path(tempfile.gettempdir())  # decoded shards: 1.6 GB, too much for working/
+    means = (
+        [combine(tables, list(member.networks)) for member, tables in zip(members, block, strict=True)]
+        for block in predict_blocks(members, test, scratch)
+    )
+    return collect(means, test)
+
+
+def load_member(member: KernelMember, weights: Path) -> Readers:
+    precision = choose_precision(member.precision, choose_device("auto"))
+    print(f"{member.name}: {', '.join(member.weights)} in {str(precision.dtype)[6:]} on {precision.device}.")
+    networks = {
+        name: load_network(weights / name, member.model, member.data.size, precision) for name in member.weights
+    }
+    return Readers(networks, member.data, member.batch_size, precision, member.num_views)

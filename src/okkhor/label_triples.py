@@ -1,0 +1,81 @@
+"""The graphemes that a network was trained on, each with its number of images: what decoding knows of the training."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from okkhor.errors import InputError
+from okkhor.files import replacing
+from okkhor.schema import HEAD_NAMES, HEADS
+
+COLUMNS = (*HEAD_NAMES, "images")
+
+
+@dataclass(frozen=True)
+class TrainedGraphemes:
+    """labels: (G, 3) int64, triples in the order of HEADS, each once. images: (G,) int64, above 0."""
+
+    labels: NDArray[np.int64]
+    images: NDArray[np.int64]
+
+    def class_counts(self) -> dict[str, NDArray[np.int64]]:
+        """For each head, (num_classes,) int64: the training images of each class."""
+        return {
+            head.name: np.bincount(self.labels[:, column], self.images, head.num_classes).astype(np.int64)
+            for column, head in enumerate(HEADS)
+        }
+
+
+def count_graphemes(labels: Mapping[str, NDArray[np.int64]]) -> TrainedGraphemes:
+    """labels: for each head, (N,) int64, of the training images."""
+    triples, counts = np.unique(np.stack([labels[name] for name in HEAD_NAMES], 1), axis=0, return_counts=True)
+    return TrainedGraphemes(triples, counts)
+
+
+def find_graphemes(labels: Mapping[str, NDArray[np.int64]], graphemes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) int64: the row of graphemes (G, 3) that the labels are, -1 where they are none."""
+    triples = np.stack([labels[name] for name in HEAD_NAMES], axis=1)
+    return pd.MultiIndex.from_arrays(graphemes.T).get_indexer(pd.MultiIndex.from_arrays(triples.T)).astype(np.int64)
+
+
+def merge_graphemes(parts: Sequence[TrainedGraphemes]) -> TrainedGraphemes:
+    """What several networks were trained on, taken together; the images of all are added up."""
+    labels, which = np.unique(np.concatenate([part.labels for part in parts]), axis=0, return_inverse=True)
+    images = np.bincount(which.reshape(-1), np.concatenate([part.images for part in parts]))
+    return TrainedGraphemes(labels, images.astype(np.int64))
+
+
+def write_graphemes(graphemes: TrainedGraphemes, path: Path) -> None:
+    table = pd.DataFrame(np.column_stack([graphemes.labels, graphemes.images]), columns=list(COLUMNS))
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def read_trained_graphemes(path: Path) -> TrainedGraphemes:
+    """Raises InputError where the file is missing or is none that write_graphemes wrote."""
+    try:
+        header, *rows = [line for line in path.read_text(encoding="utf-8").split("\n") if line] or [""]
+        # strict, where pandas takes a row that is too long for one with an index
+        table = np.loadtxt(rows or ["0"], np.int64, comments=None, delimiter=",", ndmin=2)
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there. Train that fold again: overwrite=true.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be read as csv: {str(error).splitlines()[0]}") from error
+    highest = [*(head.num_classes - 1 for head in HEADS), np.inf]
+    is_whole = header == ",".join(COLUMNS) and table.shape[1] == len(COLUMNS)
+    if not is_whole or (table < [0, 0, 0, 1]).any() or (table > highest).any():
+        raise InputError(f"{path}: expected whole numbers under {','.join(COLUMNS)}. Train that fold again.")
+    return TrainedGraphemes(table[:, :-1].copy(), table[:, -1].copy())
+
+
+def number_graphemes(table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(N,) int64, the grapheme of each row, and (G, 3) int64, the labels of each grapheme.
+
+    A grapheme is a label triple here, as the score sees it: the 1,295 texts of train.csv have 1,292 triples.
+    """
+    graphemes, ids = np.unique(table[list(HEAD_NAMES)].to_numpy(np.int64), axis=0, return_inverse=True)
+    return ids.reshape(-1), graphemes

@@ -1,0 +1,101 @@
+"""A run as a report reads it from the disk: settings, out-of-fold tables, mistakes, and the images where they are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from okkhor.config import Config, DataConfig
+from okkhor.data.cache import build_cache, open_cache
+from okkhor.data.competition import read_train_set
+from okkhor.data.tables import read_class_map
+from okkhor.errors import InputError
+from okkhor.pipeline.run import Member, fold_folder, open_member, read_out_of_fold
+from okkhor.pipeline.scores import find_mistakes, read_groups
+from okkhor.predictions import Predictions
+from okkhor.rendering.graphemes import read_components
+from okkhor.rendering.outlines import read_shown_components
+from okkhor.schema import HEAD_NAMES
+from okkhor.scoring.choosing import OutOfFold
+from okkhor.settings import load_stored, read_yaml
+
+
+@dataclass(frozen=True)
+class TrainImages:
+    """pixels: (N, H, W) uint8, ink bright on 0, as networks see them. rows, graphemes: by image_id."""
+
+    pixels: NDArray[np.uint8]
+    rows: Mapping[str, int]
+    graphemes: Mapping[str, str]
+
+    def __getitem__(self, image_id: str) -> NDArray[np.uint8]:
+        return np.asarray(self.pixels[self.rows[image_id]])
+
+
+@dataclass(frozen=True)
+class Source:
+    """texts: for each head, what shows each class. groups: as in bootstrap_heads. images: None where they are gone."""
+
+    name: str
+    member: Member
+    config: Config
+    folds: list[OutOfFold]
+    whole: Predictions
+    tables: dict[str, pd.DataFrame]
+    texts: Mapping[str, Sequence[str]]
+    groups: NDArray[np.int64] | None
+    images: TrainImages | None
+    versions: Mapping[str, str]
+
+
+def open_source(name: str, fold: object, arguments: Sequence[str]) -> Source:
+    """name: of a member. arguments: may say where its data folder and its cache are now."""
+    member = open_member(name, fold)
+    path = fold_folder(member.run, member.folds[0]) / "config.yaml"
+    moved = [argument for argument in arguments if argument.startswith(("data.root=", "data.cache_dir="))]
+    config = load_stored(path, moved)
+    whole, folds = read_out_of_fold(member)
+    root = Path(config.data.root)
+    texts = show_components(root)
+    has_data = (root / "train.csv").exists()
+    return Source(
+        name=name,
+        member=member,
+        config=config,
+        folds=folds,
+        whole=whole,
+        tables=find_mistakes(whole, [fold.graphemes for fold in folds], texts),
+        texts=texts,
+        groups=read_groups(config, whole) if has_data else None,
+        images=open_images(config.data, whole.image_ids) if has_data else None,
+        versions=read_yaml(path).get("environment", {}),
+    )
+
+
+def open_images(data: DataConfig, image_ids: NDArray[np.str_]) -> TrainImages:
+    """The images of the data folder, from the cache. Raises InputError where it lacks one that was predicted."""
+    train = read_train_set(Path(data.root))
+    rows = {image_id: row for row, image_id in enumerate(train.table["image_id"])}
+    missing = [image_id for image_id in image_ids.tolist() if image_id not in rows]
+    if missing:
+        raise InputError(
+            f"{data.root}/train.csv lacks {len(missing)} images that the run was validated with, the first: "
+            f"{missing[0]}. Name the folder that it was trained on: data.root=<folder>"
+        )
+    graphemes = dict(zip(train.table["image_id"], train.table["grapheme"], strict=True))
+    return TrainImages(open_cache(build_cache(train, data)), rows, graphemes)
+
+
+def show_components(root: Path) -> dict[str, Sequence[str]]:
+    """For each head, the text that shows each class: a sign stands on a dotted circle, none is called so."""
+    texts: dict[str, Sequence[str]] = {}
+    given = read_class_map(root) if (root / "class_map.csv").exists() else None
+    for head, plain, shown in zip(HEAD_NAMES, read_components(), read_shown_components(), strict=True):
+        own = plain if given is None else ["" if text == "0" else text for text in given[head]]
+        texts[head] = [
+            (sign if text == known else text) or "none" for text, known, sign in zip(own, plain, shown, strict=True)
+        ]
+    return texts
