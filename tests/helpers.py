@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import ImageFont, features
 
 from okkhor.data.shards import Shard
+from okkhor.label_triples import Labels
 from okkhor.predictions import Predictions
 from okkhor.rendering.fonts import Face
 from okkhor.schema import HEAD_NAMES, HEADS, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
@@ -127,8 +128,8 @@ def make_predictions(image_ids: list[str], seed: int = 0, labelled: bool = True)
     probabilities = {
         head.name: random.dirichlet(np.ones(head.num_classes), len(image_ids)).astype(np.float32) for head in HEADS
     }
-    labels = {head.name: random.integers(0, head.num_classes, len(image_ids)) for head in HEADS} if labelled else None
-    return Predictions(np.array(image_ids), probabilities, labels)
+    labels = Labels.from_columns({head.name: random.integers(0, head.num_classes, len(image_ids)) for head in HEADS})
+    return Predictions(np.array(image_ids), probabilities, labels if labelled else None)
 
 
 def assert_same(one: Predictions, other: Predictions) -> None:

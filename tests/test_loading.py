@@ -14,6 +14,7 @@ from okkhor.data.augmentation import Augmentation
 from okkhor.data.batches import BatchLoader
 from okkhor.data.competition import TrainSet
 from okkhor.data.loading import Batch, BatchesInOrder, CachedImages, PlannedBatch, ShuffledBatches
+from okkhor.label_triples import Labels
 from okkhor.schema import HEAD_NAMES
 
 
@@ -165,7 +166,7 @@ def test_augmentation_cools_down_from_the_set_epoch(small_cache: Path, train_set
 
 def test_the_grapheme_is_a_column_behind_the_heads(small_cache: Path, train_set: TrainSet) -> None:
     rows = np.arange(NUM_TRAIN)
-    labels = {**train_set.labels(rows), "grapheme": rows * 10}
+    labels = Labels.from_columns({**train_set.labels(rows), "grapheme": rows * 10})
     assert load(CachedImages([small_cache], rows, labels), [3, 5])[1][:, 3].tolist() == [30, 50]
 
 
@@ -181,6 +182,6 @@ def test_seed_and_epoch_alone_fix_the_order() -> None:
 
 def test_images_of_a_second_cache_count_on_from_the_first(small_cache: Path) -> None:
     whole, rows = np.load(small_cache), np.array([30, 3, 47, 24, 0])
-    labels = {name: np.arange(5) for name in HEAD_NAMES}
+    labels = Labels.from_columns({name: np.arange(5) for name in HEAD_NAMES})
     images, _ = load(CachedImages([small_cache, small_cache], rows, labels), [0, 1, 2, 3, 4])
     np.testing.assert_array_equal(images[:, 0].numpy(), whole[[6, 3, 23, 0, 0]])

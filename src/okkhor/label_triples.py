@@ -1,6 +1,10 @@
-"""The graphemes that a network was trained on, each with its number of images: what decoding knows of the training."""
+"""`Labels`: the labels of images as one array; `TrainedGraphemes`: the label triples that a network was trained on.
 
-from collections.abc import Mapping, Sequence
+A grapheme, here, is a label triple (root, vowel diacritic, consonant diacritic), as the score sees it: the 1,295 texts
+of train.csv have 1,292 triples.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +17,53 @@ from okkhor.files import replacing
 from okkhor.schema import HEAD_NAMES, HEADS
 
 COLUMNS = (*HEAD_NAMES, "images")
+
+
+@dataclass(frozen=True, eq=False)
+class Labels(Mapping[str, NDArray[np.int64]]):
+    """The labels of N images: one array, whose columns have names.
+
+    `labels["vowel_diacritic"]` is a column, (N,) int64.
+
+    Parameters
+    ----------
+    array : (N, K) int64
+    names : the K columns: the heads in the order of HEADS, then `grapheme` where a network has that head
+    """
+
+    array: NDArray[np.int64]
+    names: tuple[str, ...] = HEAD_NAMES
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, NDArray[np.integer]]) -> "Labels":
+        """Join columns, (N,) each, by name."""
+        return cls(np.stack(list(columns.values()), axis=1).astype(np.int64), tuple(columns))
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame) -> "Labels":
+        """Take the three heads' columns of a table such as train.csv."""
+        return cls(table[list(HEAD_NAMES)].to_numpy(np.int64))
+
+    def __getitem__(self, name: str) -> NDArray[np.int64]:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.array[:, self.names.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        """The number of columns."""
+        return len(self.names)
+
+    @property
+    def triples(self) -> NDArray[np.int64]:
+        """(N, 3) int64: the heads' columns, in the order of HEADS."""
+        return self.array[:, [self.names.index(name) for name in HEAD_NAMES]]
+
+    def rows(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Labels":
+        """Select images: (n,) int64, (N,) bool, or a slice, which copies nothing."""
+        return Labels(self.array[rows], self.names)
 
 
 @dataclass(frozen=True)
@@ -30,16 +81,16 @@ class TrainedGraphemes:
         }
 
 
-def count_graphemes(labels: Mapping[str, NDArray[np.int64]]) -> TrainedGraphemes:
-    """labels: for each head, (N,) int64, of the training images."""
-    triples, counts = np.unique(np.stack([labels[name] for name in HEAD_NAMES], 1), axis=0, return_counts=True)
+def count_graphemes(labels: Labels) -> TrainedGraphemes:
+    """Count the training images of each label triple."""
+    triples, counts = np.unique(labels.triples, axis=0, return_counts=True)
     return TrainedGraphemes(triples, counts)
 
 
-def find_graphemes(labels: Mapping[str, NDArray[np.int64]], graphemes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N,) int64: the row of graphemes (G, 3) that the labels are, -1 where they are none."""
-    triples = np.stack([labels[name] for name in HEAD_NAMES], axis=1)
-    return pd.MultiIndex.from_arrays(graphemes.T).get_indexer(pd.MultiIndex.from_arrays(triples.T)).astype(np.int64)
+def find_graphemes(labels: Labels, graphemes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (N,) int64: the row of each image's label triple in `graphemes` (G, 3), -1 where it is not there."""
+    known, asked = (pd.MultiIndex.from_arrays(triples.T) for triples in (graphemes, labels.triples))
+    return known.get_indexer(asked).astype(np.int64)
 
 
 def merge_graphemes(parts: Sequence[TrainedGraphemes]) -> TrainedGraphemes:
@@ -77,5 +128,5 @@ def number_graphemes(table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np
 
     A grapheme is a label triple here, as the score sees it: the 1,295 texts of train.csv have 1,292 triples.
     """
-    graphemes, ids = np.unique(table[list(HEAD_NAMES)].to_numpy(np.int64), axis=0, return_inverse=True)
+    graphemes, ids = np.unique(Labels.from_table(table).array, axis=0, return_inverse=True)
     return ids.reshape(-1), graphemes

@@ -20,10 +20,8 @@ from numpy.typing import NDArray
 
 from okkhor.errors import InputError
 from okkhor.files import replacing
+from okkhor.label_triples import Labels
 from okkhor.schema import HEAD_NAMES, HEADS, Head
-
-Labels = Mapping[str, NDArray[np.int64]]
-"""For each head, (N,) int64."""
 
 Probabilities = Mapping[str, NDArray[np.float32]]
 """For each head, (N, num_classes) float32, each row sums to 1."""
@@ -41,7 +39,7 @@ class Predictions:
 
     image_ids: (N,) str.
     probabilities: for each head, (N, num_classes) float32, each row sums to 1.
-    labels: for each head, (N,) int64, the truth; None where it is not known.
+    labels: the truth; None where it is not known.
     marginals: like probabilities, summed over the graphemes of the grapheme head; None where there is none.
     unseen: (N,) bool, of which images the grapheme was held out of training; None where that is not known.
     """
@@ -74,7 +72,7 @@ def concatenate(parts: Sequence[Predictions]) -> Predictions:
     return Predictions(
         image_ids=image_ids,
         probabilities=_stack([part.probabilities for part in parts]),
-        labels=_stack(labels) if len(labels) == len(parts) else None,
+        labels=Labels(np.concatenate([one.array for one in labels])) if len(labels) == len(parts) else None,
         marginals=_stack(marginals) if len(marginals) == len(parts) else None,
         unseen=np.concatenate(unseen) if len(unseen) == len(parts) else None,
     )
@@ -95,14 +93,14 @@ def take(predictions: Predictions, rows: NDArray[Any] | slice) -> Predictions:
     return Predictions(
         image_ids=predictions.image_ids[rows],
         probabilities={name: value[rows] for name, value in predictions.probabilities.items()},
-        labels=of(predictions.labels),
+        labels=None if predictions.labels is None else predictions.labels.rows(rows),
         marginals=of(predictions.marginals),
         unseen=None if predictions.unseen is None else predictions.unseen[rows],
     )
 
 
 def write_predictions(predictions: Predictions, decoded: Labels, path: Path) -> None:
-    """Write the table, whole or not at all. decoded: for each head, (N,) int64."""
+    """Write the table, whole or not at all. decoded: the labels to be written as `<head>_pred`."""
     columns: dict[str, pa.Array] = {"image_id": pa.array(predictions.image_ids.tolist(), pa.string())}
     for head in HEADS:
         if predictions.labels is not None:
@@ -166,7 +164,9 @@ def _read_columns(file: pq.ParquetFile, path: Path) -> Predictions:
     predictions = Predictions(
         image_ids=image_ids,
         probabilities={head.name: _read_lists(file, f"{head.name}_prob", head, num_images, path) for head in HEADS},
-        labels={head.name: _read_labels(_read_column(file, head.name, path), head, path) for head in HEADS}
+        labels=Labels.from_columns(
+            {head.name: _read_labels(_read_column(file, head.name, path), head, path) for head in HEADS}
+        )
         if has_labels
         else None,
         marginals={head.name: _read_lists(file, f"{head.name}_grapheme_prob", head, num_images, path) for head in HEADS}

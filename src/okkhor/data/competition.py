@@ -12,6 +12,7 @@ from okkhor.config import DataConfig
 from okkhor.data.shards import Shard, open_shards
 from okkhor.data.tables import TRAIN_COLUMNS, check_unique, read_class_map, read_csv, read_test_table, read_train_table
 from okkhor.errors import InputError
+from okkhor.label_triples import Labels
 from okkhor.schema import HEAD_NAMES, HEADS
 
 
@@ -22,9 +23,9 @@ class TrainSet:
     table: pd.DataFrame
     shards: tuple[Shard, ...]
 
-    def labels(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-        """For each head, the labels of these rows of the table."""
-        return {name: self.table[name].to_numpy()[rows] for name in HEAD_NAMES}
+    def labels(self, rows: NDArray[np.int64]) -> Labels:
+        """Return the labels of these rows of the table."""
+        return Labels.from_table(self.table).rows(rows)
 
     def image_ids(self, rows: NDArray[np.int64]) -> NDArray[np.str_]:
         return np.asarray(self.table["image_id"].to_numpy()[rows], dtype=np.str_)

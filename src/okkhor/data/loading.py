@@ -1,6 +1,6 @@
 """Which images make which batch, and from the cache to the batch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.cache import open_cache
 from okkhor.errors import InputError
-from okkhor.schema import HEAD_NAMES
+from okkhor.label_triples import Labels
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """images (B, 1, H, W) uint8, ink bright on 0; labels (B, K) int64, in the order of HEADS, then the grapheme's."""
@@ -43,7 +43,6 @@ class CachedImages:
     """Rows of the cache with their labels, given out as whole batches.
 
     caches: files of images. rows: (N,) int64, which of all their images, counted on from one file to the next.
-    labels: for each head, and the grapheme where that is one, (N,) int64.
     augmentation: None for validation. Its randomness comes from `seed` and the batch's epoch and number, so it depends
     neither on the number of workers nor on where training was interrupted.
     cooldown_from: the epoch from which images are changed less.
@@ -53,14 +52,14 @@ class CachedImages:
         self,
         caches: Sequence[Path],
         rows: NDArray[np.int64],
-        labels: Mapping[str, NDArray[np.int64]],
+        labels: Labels,
         augmentation: Augmentation | None = None,
         seed: int = 0,
         cooldown_from: int | None = None,
     ) -> None:
         self.caches = list(caches)
         self.rows = rows
-        self.labels = torch.from_numpy(np.stack(list(labels.values()), axis=1))
+        self.labels = torch.from_numpy(labels.array)
         self.augmentation = augmentation
         self.seed = seed
         self.cooldown_from = cooldown_from
@@ -168,9 +167,7 @@ def validation_part(num_images: int, process: int, num_processes: int) -> NDArra
 ROOT = "grapheme_root"
 
 
-def sampling_weights(
-    scheme: Literal["plain", "balanced", "grapheme"], labels: Mapping[str, NDArray[np.int64]]
-) -> NDArray[np.float64] | None:
+def sampling_weights(scheme: Literal["plain", "balanced", "grapheme"], labels: Labels) -> NDArray[np.float64] | None:
     """(N,) float64, of mean 1; None where each image is to be seen once an epoch.
 
     balanced: 1 / sqrt(images of its root): a root that is 44 times as frequent as another, the extreme of the
@@ -179,7 +176,7 @@ def sampling_weights(
     """
     if scheme == "plain":
         return None
-    groups = labels[ROOT] if scheme == "balanced" else np.stack([labels[name] for name in HEAD_NAMES], axis=1)
+    groups = labels[ROOT] if scheme == "balanced" else labels.triples
     _, group, counts = np.unique(groups, axis=0, return_inverse=True, return_counts=True)
     weights = counts[group.reshape(-1)] ** (-0.5 if scheme == "balanced" else -1.0)
     return np.asarray(weights / weights.mean(), np.float64)

@@ -27,7 +27,6 @@ from okkhor.pipeline.run import check_same_split, fold_folder, is_begun, is_fini
 from okkhor.pipeline.scores import print_scores, score_table
 from okkhor.pipeline.training_set import TrainingSet, select_training_set
 from okkhor.predictions import Predictions, read_predictions, write_predictions
-from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.settings import load_stored
 from okkhor.training.averaging import StepAverage, make_epoch_average
@@ -58,7 +57,7 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
     validation = prepared.folds.validation_rows(fold)
     labels = prepared.train.labels(validation)
     part = validation_part(len(validation), group.rank, group.size)
-    held_out = CachedImages([prepared.cache], validation[part], {name: labels[name][part] for name in HEAD_NAMES})
+    held_out = CachedImages([prepared.cache], validation[part], labels.rows(part))
     batches = BatchLoader(held_out, BatchesInOrder(len(held_out), train.batch_size), config.data.num_workers, pin)
     print(
         f"Fold {fold}: {len(training.rows):,} images to train on, {len(validation):,} to validate; "

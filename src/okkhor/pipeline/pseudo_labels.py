@@ -47,7 +47,7 @@ def select_pseudo_labels(
             f"{config.data.pseudo_confidence:g}. Lower it."
         )
     print(f"Pseudo-labels: {sure.sum():,} of {len(table):,} test images, as {source} reads them.")
-    return pd.DataFrame({"image_id": table.image_ids[sure], **{name: labels[name][sure] for name in HEAD_NAMES}})
+    return pd.DataFrame({"image_id": table.image_ids[sure], **labels.rows(sure)})
 
 
 def write_pseudo_labels(chosen: pd.DataFrame, folder: Path) -> None:

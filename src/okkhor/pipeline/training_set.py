@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from okkhor.config import Config
 from okkhor.data.cache import open_cache
-from okkhor.label_triples import find_graphemes, number_graphemes
+from okkhor.label_triples import Labels, find_graphemes, number_graphemes
 from okkhor.pipeline.prepared import Prepared
 from okkhor.pipeline.pseudo_labels import cache_test_images, select_pseudo_labels
 from okkhor.pipeline.rendered_images import choose_rendered, plan_fresh_images
@@ -20,14 +20,12 @@ from okkhor.pipeline.run import fold_folder
 from okkhor.rendering.fresh import FreshImages
 from okkhor.schema import GRAPHEME, HEAD_NAMES
 
-Labels = dict[str, NDArray[np.int64]]
-
 
 @dataclass(frozen=True)
 class TrainingSet:
     """caches: files of images, the train images' first. rows: (N,) int64, which of all their images, counted on.
 
-    labels: for each head, and `grapheme` where the network has that head, (N,) int64. graphemes: (G, 3) int64, the
+    labels: of the N images, with a column `grapheme` where the network has that head. graphemes: (G, 3) int64, the
     labels of each class of `grapheme`; the same in every fold. pseudo: image_id and labels of the test images among it.
     fresh: how the images of the last of the caches are rendered, before an epoch.
     """
@@ -46,7 +44,7 @@ class TrainingSet:
             self,
             caches=[*self.caches, cache],
             rows=np.concatenate([self.rows, start + rows]),
-            labels={name: np.concatenate([self.labels[name], labels[name]]) for name in HEAD_NAMES},
+            labels=Labels(np.concatenate([self.labels.array, labels.array])),
         )
 
 
@@ -56,14 +54,14 @@ def select_training_set(config: Config, prepared: Prepared, fold: int) -> Traini
     _, graphemes = number_graphemes(table)
     rows = prepared.folds.training_rows(fold)
     rows = rows[prepared.usable[rows] & ~fixed_into_held_out(prepared, fold)[rows]]
-    labels = {name: table[name].to_numpy()[rows] for name in HEAD_NAMES}
-    training = TrainingSet([prepared.cache], rows, labels, graphemes)
+    training = TrainingSet([prepared.cache], rows, Labels.from_table(table).rows(rows), graphemes)
     if config.data.pseudo:
         training = add_pseudo(training, config, prepared, fold)
     if config.data.rendered_fraction:
         training = add_rendered(training, config, prepared.train.table.iloc[rows], fold)
     if config.model.graphemes != "none":
-        training.labels[GRAPHEME] = find_graphemes(training.labels, training.graphemes)
+        numbers = find_graphemes(training.labels, training.graphemes)
+        training = replace(training, labels=Labels.from_columns({**training.labels, GRAPHEME: numbers}))
     return training
 
 
@@ -72,8 +70,7 @@ def add_pseudo(training: TrainingSet, config: Config, prepared: Prepared, fold: 
     assert prepared.test is not None, "check_pseudo has seen to it"
     chosen = select_pseudo_labels(config, fold, training.graphemes, held_out_graphemes(prepared, fold))
     cache, rows = cache_test_images(chosen, prepared.test, config.data)
-    labels = {name: chosen[name].to_numpy() for name in HEAD_NAMES}
-    return replace(training.extended(cache, rows, labels), pseudo=chosen)
+    return replace(training.extended(cache, rows, Labels.from_table(chosen)), pseudo=chosen)
 
 
 def add_rendered(training: TrainingSet, config: Config, train: pd.DataFrame, fold: int) -> TrainingSet:
@@ -82,7 +79,7 @@ def add_rendered(training: TrainingSet, config: Config, train: pd.DataFrame, fol
     triples = np.array([grapheme.labels for grapheme in rendered], np.int64)
     fresh = plan_fresh_images(config, rendered)
     path = fold_folder(config.run, fold) / "rendered.npy"
-    labels = dict(zip(HEAD_NAMES, triples.T, strict=True))
+    labels = Labels(triples)
     extended = training.extended(path, np.arange(len(rendered)), labels)
     new = triples[find_graphemes(labels, training.graphemes) < 0]
     graphemes = np.concatenate([training.graphemes, np.unique(new, axis=0)])
@@ -91,8 +88,7 @@ def add_rendered(training: TrainingSet, config: Config, train: pd.DataFrame, fol
 
 def fixed_into_held_out(prepared: Prepared, fold: int) -> NDArray[np.bool_]:
     """(N,) bool: the rows of train.csv that a label fix makes a grapheme of, which this fold's training lacks."""
-    labels = {name: prepared.corrected[name].to_numpy() for name in HEAD_NAMES}
-    return find_graphemes(labels, held_out_graphemes(prepared, fold)) >= 0
+    return find_graphemes(Labels.from_table(prepared.corrected), held_out_graphemes(prepared, fold)) >= 0
 
 
 def held_out_graphemes(prepared: Prepared, fold: int) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from okkhor.predictions import Labels
+from okkhor.label_triples import Labels
 from okkhor.schema import HEAD_NAMES
 
 MIN_PLACES = 6  # rows and columns of the map that is read; finer ones show the strides (EXPERIMENTS.md)

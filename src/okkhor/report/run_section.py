@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from okkhor.label_triples import Labels
 from okkhor.pipeline.run import fold_folder, read_log
-from okkhor.predictions import Labels
 from okkhor.report.page import ClassRecall, Cost, RunReport, Score, ScoreRow
 from okkhor.report.picture_section import picture_mistakes, picture_pairs, show_attention
 from okkhor.report.source import Source
@@ -88,10 +88,10 @@ def groups_of(source: Source, rows: NDArray[np.bool_]) -> NDArray[np.int64] | No
     return None if source.groups is None else pd.factorize(source.groups[rows])[0].astype(np.int64)
 
 
-def select(table: Labels | None, rows: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
+def select(table: Labels | None, rows: NDArray[Any]) -> Labels:
     """These rows of what each head says."""
     assert table is not None, "out of fold the labels are known"
-    return {name: values[rows] for name, values in table.items()}
+    return table.rows(rows)
 
 
 def list_classes(table: pd.DataFrame) -> dict[str, list[ClassRecall]]:

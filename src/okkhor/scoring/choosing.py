@@ -7,8 +7,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from okkhor.label_triples import TrainedGraphemes, merge_graphemes
-from okkhor.predictions import Labels, Predictions, Probabilities, blocks, concatenate, take
+from okkhor.label_triples import Labels, TrainedGraphemes, merge_graphemes
+from okkhor.predictions import Predictions, Probabilities, blocks, concatenate, take
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.decoding import PARAMETERS, PriorName, Priors, Rule, RuleName, decide, make_sources, measure_priors
 from okkhor.scoring.metric import macro_recall, subsets_of
@@ -100,15 +100,13 @@ class Candidates:
         truth, weights = self.labels[name][rows], self.weights[rows]
         return np.array([[macro_recall(truth, labels[rows], weights) for labels in row] for row in self.decided[name]])
 
-    def take(self, choice: Choice, rows: NDArray[np.bool_]) -> dict[str, NDArray[np.int64]]:
-        """For each head, the labels (n,) int64 that the choice decides for these rows."""
-        return {
-            name: self.decided[name][choice.parameter, choice.exponents[name]][rows].astype(np.int64)
-            for name in HEAD_NAMES
-        }
+    def take(self, choice: Choice, rows: NDArray[np.bool_]) -> Labels:
+        """Return the labels that the choice decides for these n rows."""
+        decided = {name: self.decided[name][choice.parameter, choice.exponents[name]][rows] for name in HEAD_NAMES}
+        return Labels.from_columns(decided)
 
-    def decide_out_of_fold(self, parts: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-        """For each head, (N,) int64: each part of the images as is best on the others. parts: (N,) int64."""
+    def decide_out_of_fold(self, parts: NDArray[np.int64]) -> Labels:
+        """Decide each part of the images as is best on the others. parts: (N,) int64."""
         return decide_nested(parts, self.choose, self.take)
 
     def make_rule(self) -> Rule:
@@ -130,19 +128,17 @@ Rows = NDArray[np.bool_]
 
 def decide_nested(
     parts: NDArray[np.int64], fit: Callable[[Rows], Chosen], decide: Callable[[Chosen, Rows], Labels]
-) -> dict[str, NDArray[np.int64]]:
-    """For each head, (N,) int64: what is decided for each part of the images by a choice made without that part.
+) -> Labels:
+    """What is decided for each part of the images by a choice made without that part.
 
-    parts: (N,) int64, the part of each image. fit: rows (N,) bool -> a choice. decide: a choice and n rows -> for each
-    head, (n,) int64.
+    parts: (N,) int64, the part of each image. fit: rows (N,) bool -> a choice. decide: a choice and n rows -> n
+    labels.
     """
-    decided = {name: np.empty(len(parts), np.int64) for name in HEAD_NAMES}
+    decided = Labels(np.empty((len(parts), len(HEADS)), np.int64))
     assert len(np.unique(parts)) > 1, "a single part leaves nothing to choose on"
     for part in np.unique(parts):
         rows = parts == part
-        found = decide(fit(~rows), rows)
-        for name in HEAD_NAMES:
-            decided[name][rows] = found[name]
+        decided.array[rows] = decide(fit(~rows), rows).array
     return decided
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from okkhor.errors import InputError
-from okkhor.label_triples import TrainedGraphemes
+from okkhor.label_triples import Labels, TrainedGraphemes
 from okkhor.predictions import Predictions, Probabilities, blocks, take
 from okkhor.schema import HEAD_NAMES, HEADS
 
@@ -46,19 +46,19 @@ class Rule:
     graphemes: TrainedGraphemes
 
 
-def decode(probabilities: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.int64]]:
-    """For each head, (N, num_classes) -> (N,) int64: the most probable class."""
-    return {name: values.argmax(axis=1).astype(np.int64) for name, values in probabilities.items()}
+def decode(probabilities: Mapping[str, NDArray[np.floating]]) -> Labels:
+    """Take the most probable class of each head: (N, num_classes) for each -> N labels."""
+    return Labels.from_columns({name: values.argmax(axis=1) for name, values in probabilities.items()})
 
 
-def apply_rule(rule: Rule | None, predictions: Predictions) -> dict[str, NDArray[np.int64]]:
-    """For each head, (N,) int64; without a rule the most probable class.
+def apply_rule(rule: Rule | None, predictions: Predictions) -> Labels:
+    """Decide by a rule; without one take the most probable class.
 
     Raises InputError where the rule needs a grapheme head and there is none.
     """
     if rule is None:
         return decode(predictions.probabilities)
-    decided = {name: np.empty(len(predictions), np.int64) for name in HEAD_NAMES}
+    decided = Labels(np.empty((len(predictions), len(HEADS)), np.int64))
     for rows in blocks(len(predictions)):
         (source,) = make_sources(rule.name, (rule.parameter,), take(predictions, rows), rule.graphemes)
         for name in HEAD_NAMES:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
+from okkhor.label_triples import Labels
 from okkhor.predictions import Predictions, blocks
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.decoding import decode
@@ -150,11 +151,9 @@ def select_greedily(members: Sequence[Predictions], names: Sequence[str], mean: 
     return Selection(weights, competition_score(labels, decode(combined.probabilities))["score"])
 
 
-def _decode_sum(
-    totals: Mapping[str, NDArray[np.float64]], summand: Mapping[str, NDArray[np.floating]]
-) -> dict[str, NDArray[np.int64]]:
-    """For each head, (N,) int64: the class of the highest sum."""
-    decoded = {name: np.empty(len(total), np.int64) for name, total in totals.items()}
+def _decode_sum(totals: Mapping[str, NDArray[np.float64]], summand: Mapping[str, NDArray[np.floating]]) -> Labels:
+    """Take the class with the highest sum."""
+    decoded = Labels(np.empty((len(totals[HEAD_NAMES[0]]), len(HEADS)), np.int64))
     for name, total in totals.items():
         for rows in blocks(len(total)):
             decoded[name][rows] = (total[rows] + summand[name][rows]).argmax(axis=1)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from okkhor.predictions import Labels
+from okkhor.label_triples import Labels
 from okkhor.schema import HEAD_NAMES, HEADS, PRIVATE_UNSEEN
 
 Weights = NDArray[np.float64] | None
@@ -51,10 +51,9 @@ def subsets_of(unseen: NDArray[np.bool_] | None, num_images: int) -> dict[str, N
 def score_subsets(labels: Labels, decoded: Labels, unseen: NDArray[np.bool_] | None) -> dict[str, dict[str, float]]:
     """competition_score of each subset."""
     scores = {}
-    for name, weights in subsets_of(unseen, len(labels[HEAD_NAMES[0]])).items():
+    for name, weights in subsets_of(unseen, len(labels.array)).items():
         rows = weights > 0
-        truth, guess = ({key: values[rows] for key, values in table.items()} for table in (labels, decoded))
-        scores[name] = competition_score(truth, guess, weights[rows])
+        scores[name] = competition_score(labels.rows(rows), decoded.rows(rows), weights[rows])
     return scores
 
 

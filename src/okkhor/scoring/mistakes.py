@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from okkhor.predictions import Labels, Predictions, Probabilities
+from okkhor.label_triples import Labels
+from okkhor.predictions import Predictions, Probabilities
 from okkhor.schema import HEAD_NAMES, HEADS, Head
 
 Components = Mapping[str, Sequence[str]]

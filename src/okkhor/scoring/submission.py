@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from okkhor.errors import InputError
 from okkhor.files import replacing
-from okkhor.predictions import Labels
+from okkhor.label_triples import Labels
 from okkhor.schema import HEADS
 from okkhor.scoring.metric import macro_recall, weighted_mean
 

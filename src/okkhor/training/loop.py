@@ -17,7 +17,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from okkhor.errors import InputError
-from okkhor.predictions import Labels, Predictions
+from okkhor.label_triples import Labels
+from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES, MARGINALS
 from okkhor.training.device import Precision
 from okkhor.training.distributed import Group
