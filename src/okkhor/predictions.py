@@ -130,6 +130,17 @@ def _checksum(predictions: Predictions) -> str:
     return f"{value:08x}"
 
 
+def read_checksum(path: Path) -> str:
+    """Return the checksum that a table carries; reads the file's end alone. Raises InputError as read_predictions."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there. Train that fold first, or predict with its run.") from None
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: can't be read as parquet. {REMEDY}") from error
+    return str(metadata.get(CHECKSUM, b"").decode())
+
+
 def _to_lists(values: NDArray[np.float32]) -> pa.Array:
     flat = pa.array(np.ascontiguousarray(values, np.float32).ravel())
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])

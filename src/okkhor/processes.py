@@ -35,9 +35,9 @@ def become(parent: int, command: list[str]) -> None:
 
 
 @contextmanager
-def ctrl_c_held_back() -> Iterator[None]:
-    """Until the end of the block; a process that starts in it never hears one, not even while it imports."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def signals_held_back(*numbers: signal.Signals) -> Iterator[None]:
+    """Block signals until the end of the block; a process that starts in it never hears them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:

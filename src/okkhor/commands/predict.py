@@ -5,20 +5,20 @@ from pathlib import Path
 
 from okkhor.data.competition import read_test_set
 from okkhor.errors import ConfigError, InputError
-from okkhor.pipeline.prediction import predict_folds, score_with_views
-from okkhor.pipeline.run import fold_folder, open_member
-from okkhor.settings import load_arguments, load_stored, split_argument
+from okkhor.pipeline.prediction import predict_run, score_views
+from okkhor.pipeline.run import Run
+from okkhor.settings import load_arguments
 
 
 def main(arguments: Sequence[str]) -> None:
-    name = dict(map(split_argument, arguments)).get("run")
-    if not name:
+    given = load_arguments(arguments)
+    if not given.run:
         raise ConfigError("predict needs run=<run>: whose networks to predict with.")
-    member = open_member(name, load_arguments(arguments).fold)
-    config = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml", arguments)
+    run = Run.open(given.run, given.fold)
+    config = run.config(arguments)
     test = read_test_set(Path(config.data.root))
     if test is None:
         raise InputError(f"data.root={config.data.root}: no test.csv there, so nothing to predict.")
-    if member.num_views > 1:
-        score_with_views(config, member)
-    predict_folds(config, member, test)
+    if run.num_views > 1:
+        score_views(config, run)
+    predict_run(config, run, test)

@@ -1,18 +1,14 @@
-"""./run.sh score: the out-of-fold score of a run, or of a submission where the answers are known."""
+"""./run.sh score: the out-of-fold score of a run, or the score of a submission where the answers are known."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from okkhor.config import Config
-from okkhor.data.tables import (
-    SUBMISSION_COLUMNS,
-    read_csv,
-    read_test_table,
-)
+from okkhor.data.tables import SUBMISSION_COLUMNS, read_csv, read_test_table
 from okkhor.errors import ConfigError
-from okkhor.pipeline.decoding_choice import print_decisions
-from okkhor.pipeline.run import open_member, read_out_of_fold
-from okkhor.pipeline.scores import print_chance, print_leaderboard, print_scores, score_table, write_mistakes
+from okkhor.pipeline.mistakes import write_mistakes
+from okkhor.pipeline.run import Run
+from okkhor.pipeline.scores import print_chance, print_decisions, print_leaderboard, print_scores, score_table
 from okkhor.scoring.submission import check_submission
 from okkhor.settings import load_arguments
 
@@ -28,18 +24,18 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def score_run(config: Config) -> None:
-    """Print the scores of each fold, and of all of them as one set: a mean over folds would not be the metric.
+    """Print the scores of each fold, and of all folds as one set: a mean over folds would not be the metric.
 
-    Then what each rule of decoding would bring, and tables of what the networks get wrong.
+    Then print what each decision rule would bring, and write tables of what the networks get wrong.
     """
-    member = open_member(config.run, config.fold)
-    whole, folds = read_out_of_fold(member)
-    scores = {f"fold {n}": score_table(fold.predictions)["all"] for n, fold in zip(member.folds, folds, strict=True)}
+    run = Run.open(config.run, config.fold)
+    whole, folds = run.read_out_of_fold()
+    scores = {f"fold {n}": score_table(fold.predictions)["all"] for n, fold in zip(run.folds, folds, strict=True)}
     print(f"{config.run}, out of fold, {len(whole):,} images:")
     print_scores(scores | score_table(whole))
-    print_chance(member, whole)
+    print_chance(run.config(), whole)
     print_decisions(folds, config.decode)
-    write_mistakes(member, whole, [fold.graphemes for fold in folds])
+    write_mistakes(run, whole, [fold.graphemes for fold in folds])
 
 
 def score_file(path: Path, root: Path) -> None:

@@ -7,19 +7,18 @@ from okkhor.pipeline.prepared import prepare
 from okkhor.pipeline.train import check_settings, train_folds
 from okkhor.settings import load_config, select_folds
 from okkhor.training.distributed import was_launched
-from okkhor.training.launch import launch
 
 
 def main(arguments: Sequence[str]) -> None:
     config = load_config(arguments)
     if "@" in config.run:
-        raise ConfigError(
-            f"run={config.run}: what stands after @ is a variant of a trained run. Name a run without it."
-        )
+        raise ConfigError(f"run={config.run}: @ names a variant of a trained run. Name a run without it.")
     folds = select_folds(0 if config.fold is None else config.fold, config.folds.num_folds)
     if config.launch.processes == 1 or was_launched():
         train_folds(config, folds)
         return
+    from okkhor.training.launch import launch  # torchrun's engine, for several processes
+
     check_settings(config, folds)
     prepare(config)  # before the others start: what is wrong is told once
     launch("train", arguments, config.launch.processes)

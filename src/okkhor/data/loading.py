@@ -1,51 +1,63 @@
-"""Which images make which batch, and from the cache to the batch."""
+"""`Loader`: the batches of an epoch, from cached images, made in this process or by worker processes."""
 
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.cache import open_cache
 from okkhor.errors import InputError
 from okkhor.label_triples import Labels
+from okkhor.processes import signals_held_back
+
+LONGEST_WAIT = 300  # seconds for a batch of a worker
+ROOT = "grapheme_root"
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""images (B, 1, H, W) uint8, ink bright on 0; labels (B, K) int64, in the order of HEADS, then the grapheme's."""
+"""images (B, 1, H, W) uint8, ink bright on 0; labels (B, K) int64, their columns as those of `Labels`."""
 
 
 @dataclass(frozen=True)
 class PlannedBatch:
-    """indices: of its images, as CachedImages counts them. epoch, number, process: what its randomness comes from."""
+    """The images of a batch, and the numbers that its randomness comes from. indices: into CachedImages."""
 
     epoch: int
     number: int
-    process: int
+    rank: int
     indices: list[int]
 
 
-class BatchOrder(Protocol):
-    """The batches of an epoch. batch_size: none has more images."""
+class Order(Protocol):
+    """Which images make which batch; none has more than batch_size."""
 
     batch_size: int
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[PlannedBatch]: ...
+    def epoch(self, number: int = 0, first_batch: int = 0) -> Iterator[PlannedBatch]: ...
 
 
-class CachedImages:
+class CachedImages(Dataset[Batch]):
     """Rows of the cache with their labels, given out as whole batches.
 
-    caches: files of images. rows: (N,) int64, which of all their images, counted on from one file to the next.
-    augmentation: None for validation. Its randomness comes from `seed` and the batch's epoch and number, so it depends
-    neither on the number of workers nor on where training was interrupted.
-    cooldown_from: the epoch from which images are changed less.
+    Parameters
+    ----------
+    caches : files of images (see data/cache.py)
+    rows : (N,) int64, which of all their images, counted on from one file to the next
+    labels : of the N images
+    augmentation : None for validation. Its randomness comes from `seed` and from the batch's epoch, number and rank, so
+        it depends neither on the number of workers nor on where training was interrupted
+    cooldown_from : the epoch from which images are changed less
     """
 
     def __init__(
@@ -64,46 +76,49 @@ class CachedImages:
         self.seed = seed
         self.cooldown_from = cooldown_from
 
-    @cached_property
-    def images(self) -> list[NDArray[np.uint8]]:
-        """Opened at first use, in the process that uses it: a mapping is shared, a pickled array would be a copy."""
-        return [np.asarray(open_cache(cache)) for cache in self.caches]
-
-    def read(self, rows: NDArray[np.int64], images: NDArray[np.uint8]) -> None:
-        """rows (B,), to be read into images (B, H, W) uint8."""
-        start = 0
-        for part in self.images:
-            for place in np.flatnonzero((rows >= start) & (rows < start + len(part))):
-                images[place] = part[rows[place] - start]
-            start += len(part)
-
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the opened caches to each process: a mapping is shared, a pickled array would be a copy."""
+        return {name: value for name, value in vars(self).items() if name != "images"}
+
+    @cached_property
+    def images(self) -> list[NDArray[np.uint8]]:
+        return [np.asarray(open_cache(cache)) for cache in self.caches]
+
     @property
     def shape(self) -> tuple[int, ...]:
-        """(H, W) of an image; opens no cache for good."""
+        """(H, W) of an image; keeps no cache open."""
         return open_cache(self.caches[0]).shape[1:]
 
-    def load(self, batch: PlannedBatch, images: NDArray[np.uint8] | None = None) -> Batch:
-        """The batch; its images in that memory, (B, H, W) uint8, where some is given."""
-        if images is None:
-            images = np.empty((len(batch.indices), *self.images[0].shape[1:]), np.uint8)
+    def read(self, rows: NDArray[np.int64], images: NDArray[np.uint8]) -> None:
+        """Read rows (B,) into images (B, H, W) uint8."""
+        start = 0
+        for cache in self.images:
+            for place in np.flatnonzero((rows >= start) & (rows < start + len(cache))):
+                images[place] = cache[rows[place] - start]
+            start += len(cache)
+
+    def __getitem__(self, batch: PlannedBatch) -> Batch:
+        images = np.empty((len(batch.indices), *self.images[0].shape[1:]), np.uint8)
         self.read(self.rows[batch.indices], images)
         if self.augmentation is not None:
-            words = np.random.SeedSequence([self.seed, batch.epoch, batch.number, batch.process]).generate_state(1)
+            words = np.random.SeedSequence([self.seed, batch.epoch, batch.number, batch.rank]).generate_state(1)
             cooldown = self.cooldown_from is not None and batch.epoch >= self.cooldown_from
             self.augmentation(images, int(words[0]), cooldown, into=images)
         return torch.from_numpy(images).unsqueeze(1), self.labels[batch.indices]
 
 
 class ShuffledBatches:
-    """The batches of one epoch after another, in an order fixed by seed and epoch.
+    """The batches of an epoch, in an order that seed and epoch fix.
 
-    Every image once an epoch; the last few that fill no batch are left out, others each epoch. With weights (N,) each
-    image is drawn, as often as there are images, in proportion to its weight.
-    Of several processes each has its part of every batch. Set `epoch`, and `first_batch` to go on in the middle of an
-    epoch, before each iteration.
+    Every image comes once an epoch; the last few that fill no batch are left out, others each epoch.
+
+    Parameters
+    ----------
+    batch_size : images of a batch, of all processes together; each process gets an equal share of every batch
+    weights : (N,) float64; with them as many images as there are, N, are drawn in proportion to their weights
     """
 
     def __init__(
@@ -112,39 +127,37 @@ class ShuffledBatches:
         batch_size: int,
         seed: int,
         weights: NDArray[np.float64] | None = None,
-        process: int = 0,
-        num_processes: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        if num_images < num_processes:
-            raise InputError(f"{num_images} images to train on are too few for {num_processes} processes.")
+        if num_images < world_size:
+            raise InputError(f"{num_images} images to train on are too few for {world_size} processes.")
         self.num_images = num_images
-        self.batch_size = min(batch_size, num_images) // num_processes * num_processes
+        self.batch_size = min(batch_size, num_images) // world_size * world_size
         self.seed = seed
         self.weights = weights
-        self.process = process
-        self.num_processes = num_processes
-        self.epoch = 0
-        self.first_batch = 0
+        self.rank = rank
+        self.world_size = world_size
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
         return self.num_images // self.batch_size
 
-    def __iter__(self) -> Iterator[PlannedBatch]:
-        words = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)
+    def epoch(self, number: int = 0, first_batch: int = 0) -> Iterator[PlannedBatch]:
+        """Plan the batches of an epoch, from `first_batch` on where training is resumed."""
+        words = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(words[0]) >> 1)
         if self.weights is None:
             order = torch.randperm(self.num_images, generator=generator)
         else:
             weights = torch.from_numpy(self.weights)
             order = torch.multinomial(weights, self.num_images, replacement=True, generator=generator)
-        for number in range(self.first_batch, len(self)):
-            batch = order[number * self.batch_size : (number + 1) * self.batch_size]
-            yield PlannedBatch(self.epoch, number, self.process, batch[self.process :: self.num_processes].tolist())
+        for batch in range(first_batch, len(self)):
+            indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield PlannedBatch(number, batch, self.rank, indices[self.rank :: self.world_size].tolist())
 
 
 class BatchesInOrder:
-    """Every image once, in order."""
+    """Every image once, in order: for validation."""
 
     def __init__(self, num_images: int, batch_size: int) -> None:
         self.num_images = num_images
@@ -153,22 +166,89 @@ class BatchesInOrder:
     def __len__(self) -> int:
         return -(-self.num_images // self.batch_size)
 
+    def epoch(self, number: int = 0, first_batch: int = 0) -> Iterator[PlannedBatch]:
+        for batch in range(first_batch, len(self)):
+            start = batch * self.batch_size
+            yield PlannedBatch(number, batch, 0, list(range(start, min(start + self.batch_size, self.num_images))))
+
+
+class Loader:
+    """The batches of one epoch after another. Use it in `with closing(Loader(...)) as loader`: workers end with it.
+
+    Parameters
+    ----------
+    num_workers : processes that make batches; 0: this process makes them
+    pin : whether batches lie in pinned memory, for a GPU
+    """
+
+    def __init__(self, images: CachedImages, order: Order, num_workers: int = 0, pin: bool = False) -> None:
+        self.images = images
+        self.order = order
+        self.pin = pin
+        self.plan = _Plan()
+        self.workers: DataLoader[Batch] | None = None
+        if num_workers and len(order):
+            self.workers = DataLoader(
+                images,
+                batch_size=None,  # a sample is a whole batch
+                sampler=self.plan,
+                num_workers=num_workers,
+                pin_memory=pin,
+                multiprocessing_context="spawn",  # a fork of a process with threads may hang; the renderer spawns too
+                timeout=LONGEST_WAIT,
+                worker_init_fn=_prepare_worker,
+                persistent_workers=True,
+            )
+
+    def __len__(self) -> int:
+        """The number of batches of a whole epoch."""
+        return len(self.order)
+
+    def epoch(self, number: int = 0, first_batch: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from `first_batch` on where training is resumed."""
+        batches = self.order.epoch(number, first_batch)
+        if self.workers is not None:
+            self.plan.batches = batches
+            with signals_held_back(signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # workers inherit that
+                made = iter(self.workers)
+            yield from made
+            return
+        for batch in batches:
+            images, labels = self.images[batch]
+            yield (images.pin_memory(), labels.pin_memory()) if self.pin else (images, labels)
+
+    def close(self) -> None:
+        """End the workers."""
+        self.workers = None
+
+
+class _Plan(Sampler[PlannedBatch]):
+    """What the workers are to make: the batches of the epoch that was asked for last."""
+
+    batches: Iterator[PlannedBatch] = iter(())
+
     def __iter__(self) -> Iterator[PlannedBatch]:
-        for number, start in enumerate(range(0, self.num_images, self.batch_size)):
-            indices = list(range(start, min(start + self.batch_size, self.num_images)))
-            yield PlannedBatch(0, number, 0, indices)
+        return self.batches
 
 
-def validation_part(num_images: int, process: int, num_processes: int) -> NDArray[np.int64]:
-    """(n,) int64: the images of one process. All parts, one after the other, are all images, each once."""
-    return np.array_split(np.arange(num_images), num_processes)[process]
+def _prepare_worker(_worker: int) -> None:
+    """Heed SIGTERM from the training process alone: a terminal sends Ctrl-C to all processes, SLURM sends SIGTERM."""
+    threading.Thread(target=_end_for_parent, daemon=True).start()
 
 
-ROOT = "grapheme_root"
+def _end_for_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
+
+
+def validation_part(num_images: int, rank: int, world_size: int) -> NDArray[np.int64]:
+    """Return (n,) int64: the images of one process. All parts, one after the other, are all images, each once."""
+    return np.array_split(np.arange(num_images), world_size)[rank]
 
 
 def sampling_weights(scheme: Literal["plain", "balanced", "grapheme"], labels: Labels) -> NDArray[np.float64] | None:
-    """(N,) float64, of mean 1; None where each image is to be seen once an epoch.
+    """Return (N,) float64 of mean 1, how often an image is drawn; None where each image is seen once an epoch.
 
     balanced: 1 / sqrt(images of its root): a root that is 44 times as frequent as another, the extreme of the
     competition, is drawn 6.6 times as often. Square-root sampling, Mahajan et al. 2018, arXiv:1805.00932.

@@ -1,21 +1,19 @@
-"""okkhor.pipeline.ensemble."""
+"""`Ensemble`: several runs as one, its out-of-fold score, its decision and its submission."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from okkhor.config import Config, EnsembleConfig
 from okkhor.errors import InputError
-from okkhor.pipeline.decoding_choice import choose_rule, print_decisions, split
-from okkhor.pipeline.run import (
-    Member,
-    read_out_of_fold,
-)
-from okkhor.pipeline.scores import print_scores, score_table
+from okkhor.pipeline.decision import Decision, Sources, choose_rule, describe_sources, find_decision, write_decision
+from okkhor.pipeline.run import RUNS, Run
+from okkhor.pipeline.scores import print_decisions, print_scores, score_table, split_images
 from okkhor.predictions import Predictions, concatenate, take
 from okkhor.scoring.choosing import OutOfFold, join_truth, split_folds
-from okkhor.scoring.decoding import Rule
 from okkhor.scoring.ensembling import align, disagreement
 from okkhor.scoring.member_weights import Combination, fit_stacking, select_greedily
 
@@ -23,17 +21,75 @@ Tables = list[Predictions]
 """A table for each member, with the same images in the same order."""
 
 
-def choose_combination(members: Sequence[Member], config: Config) -> tuple[Combination, Rule | None]:
-    """How the members become one, and how that one decides, by what is best out of fold; prints what it brings."""
-    combination, ensemble = score_ensemble(members, config)
-    print_decisions(ensemble, config.decode)  # the members' tables are out of memory by now
-    return combination, choose_rule(ensemble, config.decode)
+@dataclass(frozen=True)
+class Ensemble:
+    """Runs, or variants of runs, whose predictions become one; runs/<name>/ keeps its settings and its decision."""
+
+    config: Config
+    members: tuple[Run, ...]
+
+    @classmethod
+    def open(cls, config: Config) -> "Ensemble":
+        """Find the members that `runs` names, with the folds that `fold` names. Raises as Run.open."""
+        return cls(config, tuple(Run.open(name, config.fold) for name in config.runs))
+
+    @staticmethod
+    def settings_file(name: str) -> Path:
+        return RUNS / name / "ensemble.yaml"
+
+    @property
+    def decision_file(self) -> Path:
+        return RUNS / self.config.name / "decision.json"
+
+    def decision(self) -> Decision:
+        """Read decision.json, or decide anew where members, folds or settings have changed since."""
+        return find_decision(self.decision_file, self._sources(), self.decide)
+
+    def decide(self) -> Decision:
+        """Choose how the members become one, and the decision rule, out of fold; print what each brings; keep it."""
+        combination, folds = score_ensemble(self.members, self.config)
+        print_decisions(folds, self.config.decode)  # the members' tables are out of memory by now
+        decision = Decision(combination, choose_rule(folds, self.config.decode))
+        write_decision(self.decision_file, self._sources(), decision)
+        return decision
+
+    def _sources(self) -> Sources:
+        tables = [member.out_of_fold(fold) for member in self.members for fold in member.folds]
+        return describe_sources(self.config.decode, tables, ensemble=asdict(self.config.ensemble))
+
+
+def score_ensemble(members: Sequence[Run], config: Config) -> tuple[Combination, list[OutOfFold]]:
+    """Print the out-of-fold scores of members and ensemble.
+
+    Weights are chosen on other images than those they are judged on, and so are the exponents of decoding; but these
+    exponents are chosen on an ensemble whose weights knew the images: a little of the gain may come from that.
+
+    Returns
+    -------
+    The combination that is best on all images, and each fold's rows of the ensemble's table.
+    """
+    names = config.runs
+    read = [member.read_out_of_fold() for member in members]
+    tables, folds = align_folds(read, names), read[0][1]
+    del read  # with members in another order than the first's
+    whole = combine_out_of_fold(tables, split_images(folds), names, config.ensemble)
+    combination, weights = fit_combination(tables, names, config.ensemble)
+    print(f"Out of fold, {len(whole):,} images; the ensemble is the {config.ensemble.mean} mean, {weights}:")
+    print_scores(
+        {name: score_table(table)["all"] for name, table in zip((*names, "ensemble"), (*tables, whole), strict=True)}
+    )
+    if len(tables) > 1:
+        print("\nShare of images that two members read differently:")
+        shares = disagreement(tables, names).to_string(index=False, float_format="{:.4f}".format)
+        print("  " + shares.replace("\n", "\n  "))
+    lengths, graphemes = [len(fold.predictions) for fold in folds], [fold.graphemes for fold in folds]
+    return combination, split_folds(whole, lengths, graphemes)
 
 
 def align_folds(members: Sequence[tuple[Predictions, list[OutOfFold]]], names: Sequence[str]) -> Tables:
-    """The members' tables of all folds, with the images in the order of the first member's.
+    """Return the members' tables of all folds, with the images in the order of the first member's.
 
-    Raises InputError where a fold's images differ, or the graphemes that it holds out: then one member has trained on
+    Raises InputError where a fold's images differ, or the graphemes that it holds out: one member has then trained on
     what another is validated with.
     """
     first, first_folds = members[0]
@@ -49,43 +105,19 @@ def align_folds(members: Sequence[tuple[Predictions, list[OutOfFold]]], names: S
 
 
 def check_unseen(one: Predictions, other: Predictions, name: str, other_name: str) -> None:
-    """Raises InputError where one member was trained on graphemes that the other has held out."""
+    """Raise InputError where one member was trained on graphemes that the other has held out."""
     unseen = [set() if p.unseen is None else set(p.image_ids[p.unseen].tolist()) for p in (one, other)]
     if unseen[0] != unseen[1]:
         raise InputError(
-            f"{name} and {other_name} hold out other graphemes: a member has trained on what the other is judged by. "
-            "Members need the same folds.scheme."
+            f"{name} and {other_name} hold out other graphemes: one member has trained on images that the other is "
+            "validated with. Members need the same folds.scheme."
         )
-
-
-def score_ensemble(members: Sequence[Member], config: Config) -> tuple[Combination, list[OutOfFold]]:
-    """Print the out-of-fold scores of members and ensemble; returns the combination, and what it says out of fold.
-
-    Weights are chosen on other images than those that they are judged on, and so are exponents of decoding; but these
-    are chosen on an ensemble whose weights knew the images that they are judged on: a little of the gain may be that.
-    """
-    names = config.runs
-    read = [read_out_of_fold(member) for member in members]
-    tables, folds = align_folds(read, names), read[0][1]
-    del read  # with members in another order than the first's
-    whole = combine_out_of_fold(tables, split(folds), names, config.ensemble)
-    combination, weights = fit_combination(tables, names, config.ensemble)
-    print(f"Out of fold, {len(whole):,} images; the ensemble is the {config.ensemble.mean} mean, {weights}:")
-    print_scores(
-        {name: score_table(table)["all"] for name, table in zip((*names, "ensemble"), (*tables, whole), strict=True)}
-    )
-    if len(tables) > 1:
-        print("\nShare of images that two members read differently:")
-        shares = disagreement(tables, names).to_string(index=False, float_format="{:.4f}".format)
-        print("  " + shares.replace("\n", "\n  "))
-    lengths, graphemes = [len(fold.predictions) for fold in folds], [fold.graphemes for fold in folds]
-    return combination, split_folds(whole, lengths, graphemes)
 
 
 def combine_out_of_fold(
     tables: Tables, parts: NDArray[np.int64], names: Sequence[str], config: EnsembleConfig
 ) -> Predictions:
-    """The members' tables as one, each part of the images by what is best for the others. parts: (N,) int64."""
+    """Combine the members' tables, each part of the images by what is best for the other parts. parts: (N,) int64."""
     if config.weights == "equal":  # which is best for all
         return Combination(config.mean).apply(tables, names)
     pieces = []
@@ -96,7 +128,7 @@ def combine_out_of_fold(
 
 
 def fit_combination(tables: Tables, names: Sequence[str], config: EnsembleConfig) -> tuple[Combination, str]:
-    """What makes one table of the members', by what is best for these, whose labels are known; and that in words."""
+    """Find the combination that is best for these tables, whose labels are known; return it, and its text."""
     if config.weights == "stacking":
         stacking = fit_stacking(tables, names)
         return Combination(stacking=stacking), f"stacked with {describe_weights(stacking.weights)}"

@@ -1,7 +1,8 @@
-"""One fold of a run: its images, its network and trainer, its out-of-fold table."""
+"""`train_fold`: one fold of a run, from its training set to its out-of-fold table and its score."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,110 +14,109 @@ from torch import nn
 
 from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
-from okkhor.data.batches import BatchLoader
-from okkhor.data.loading import BatchesInOrder, CachedImages, ShuffledBatches, sampling_weights, validation_part
+from okkhor.data.loading import (
+    Batch,
+    BatchesInOrder,
+    CachedImages,
+    Loader,
+    ShuffledBatches,
+    sampling_weights,
+    validation_part,
+)
 from okkhor.errors import ConfigError
 from okkhor.files import replacing
 from okkhor.label_triples import count_graphemes, write_graphemes
 from okkhor.models.network import ThreeHeadNetwork, create_network, place_network
 from okkhor.models.weights import initialise_from, save_weights
+from okkhor.pipeline.inference import predict
 from okkhor.pipeline.prepared import Prepared
-from okkhor.pipeline.pseudo_labels import write_pseudo_labels
-from okkhor.pipeline.rendered_images import render_for_epochs
-from okkhor.pipeline.run import check_same_split, fold_folder, is_begun, is_finished
+from okkhor.pipeline.run import Run, check_same_split
 from okkhor.pipeline.scores import print_scores, score_table
 from okkhor.pipeline.training_set import TrainingSet, select_training_set
-from okkhor.predictions import Predictions, read_predictions, write_predictions
+from okkhor.predictions import Predictions, concatenate, read_predictions, write_predictions
 from okkhor.scoring.decoding import decode
-from okkhor.settings import load_stored
 from okkhor.training.averaging import StepAverage, make_epoch_average
 from okkhor.training.device import Precision, compile_in_place
 from okkhor.training.distributed import Group
 from okkhor.training.fit import fit
 from okkhor.training.freezing import freeze
-from okkhor.training.loop import Batch, Trainer, infer, join_batches
+from okkhor.training.loop import Trainer
 from okkhor.training.loss import ThreeHeadLoss
 from okkhor.training.optimizer import make_optimizer, make_schedule
 from okkhor.training.recipe import Recipe
 
 
 def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precision, group: Group) -> None:
-    """Train one fold to its end; leaves model.safetensors, oof.parquet, state.pt and log.jsonl in its folder."""
-    folder = fold_folder(config.run, fold)
-    pin, train = precision.device.type == "cuda", config.train
+    """Train one fold to its end; leave model.safetensors, oof.parquet, state.pt and log.jsonl in its folder."""
+    folder = Run(config.run).fold(fold)
     training = select_training_set(config, prepared, fold)
+    network = start_network(config, training.graphemes, fold)
+    validation = ValidationFold(config, prepared, fold, precision, group)
+    with ExitStack() as stack:
+        loader = stack.enter_context(closing(make_loader(config, training, precision, group)))
+        stack.enter_context(closing(validation.loader))
+        trainer = make_trainer(network, config, precision, training, len(loader), group)
+        print(
+            f"Fold {fold}: {len(training.rows):,} images to train on, {len(validation.truth):,} to validate; "
+            f"{config.model.backbone} at {config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}"
+            + (f", {group.size} processes." if group.size > 1 else ".")
+        )
+        if group.is_main:
+            write_graphemes(count_graphemes(training.labels), folder / "graphemes.csv")
+            if training.pseudo is not None:
+                with replacing(folder / "pseudo.csv") as temporary:
+                    training.pseudo.to_csv(temporary, index=False)
+        fit(trainer, loader, validation.evaluate, partial(save_predictor, folder), folder, training.prepare_epoch)
+    if group.is_main and training.prepare_epoch is not None:
+        training.caches[-1].unlink(missing_ok=True)  # the rendered images of the last epoch
+
+
+def make_loader(config: Config, training: TrainingSet, precision: Precision, group: Group) -> Loader:
+    """Make the loader of the training images."""
+    train, augmentation = config.train, Augmentation(config.augment)
     cooldown_from = train.epochs - config.augment.cooldown_epochs
-    augmentation = Augmentation(config.augment)
     images = CachedImages(
         training.caches, training.rows, training.labels, augmentation, config.seed, cooldown_from=cooldown_from
     )
     weights = sampling_weights(train.sampling, training.labels)
     order = ShuffledBatches(len(training.rows), train.batch_size, config.seed, weights, group.rank, group.size)
-    network = start_network(config, training.graphemes, fold)
-    trainer = make_trainer(network, config, precision, training, len(order), group)
-    validation = prepared.folds.validation_rows(fold)
-    labels = prepared.train.labels(validation)
-    part = validation_part(len(validation), group.rank, group.size)
-    held_out = CachedImages([prepared.cache], validation[part], labels.rows(part))
-    batches = BatchLoader(held_out, BatchesInOrder(len(held_out), train.batch_size), config.data.num_workers, pin)
-    print(
-        f"Fold {fold}: {len(training.rows):,} images to train on, {len(validation):,} to validate; "
-        f"{config.model.backbone} at {config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}"
-        + (f", {group.size} processes." if group.size > 1 else ".")
-    )
-    unseen = prepared.folds.unseen(fold) if prepared.folds.has_unseen else None
-    truth = Predictions(prepared.train.image_ids(validation), {}, labels, unseen=unseen)
-    if group.is_main:
-        write_graphemes(count_graphemes(training.labels), folder / "graphemes.csv")
-        if training.pseudo is not None:
-            write_pseudo_labels(training.pseudo, folder)
-    fit(
-        trainer,
-        BatchLoader(images, order, config.data.num_workers, pin, keeps_workers=True),
-        order,
-        validate=partial(validate, batches=batches, truth=truth, precision=precision, group=group),
-        save=partial(save_predictor, folder=folder),
-        folder=folder,
-        prepare_epoch=render_for_epochs(training.fresh, training.caches[-1], config.data.rendered_epochs),
-    )
-    if group.is_main and training.fresh is not None:
-        training.caches[-1].unlink(missing_ok=True)  # the images of the last epoch
+    return Loader(images, order, config.data.num_workers, pin=precision.device.type == "cuda")
 
 
 def start_network(config: Config, graphemes: NDArray[np.int64], fold: int) -> ThreeHeadNetwork:
-    """With pretrained weights, those of another run, or random ones; going on, they come from state.pt instead."""
+    """Create the network: with pretrained weights, those of another run, or random ones; state.pt may replace them."""
     torch.manual_seed(config.seed)
-    if is_begun(fold_folder(config.run, fold)):
-        return create_network(replace(config.model, pretrained=False), config.data.size, graphemes)
+    untrained = replace(config.model, pretrained=False)
+    if Run(config.run).is_begun(fold):
+        return create_network(untrained, config.data.size, graphemes)
     if not config.model.init_from:
         return create_network(config.model, config.data.size, graphemes)
-    network = create_network(replace(config.model, pretrained=False), config.data.size, graphemes)
-    source = find_source(config, fold)
+    network = create_network(untrained, config.data.size, graphemes)
+    source = find_init_source(config, fold)
     left_out = initialise_from(network, source / "model.safetensors")
     print(f"Starting from {source}." + (f" Not from there: {', '.join(left_out[:3])}." if left_out else ""))
     return network
 
 
-def find_source(config: Config, fold: int) -> Path:
-    """The fold of model.init_from to start from: of the same number, or the first, where it saw other data.
+def find_init_source(config: Config, fold: int) -> Path:
+    """Find the fold of model.init_from to start from: of the same number, or the first where the run saw other data.
 
     Raises ConfigError where the run is not there, or where its weights know this fold's validation images.
     """
-    run = config.model.init_from
-    same = fold_folder(run, fold)
-    if is_finished(same):
-        check_same_split(config, same, "model.init_from")
-        return same
-    finished = sorted(path.parent for path in same.parent.glob("fold*/metrics.json"))
+    other = Run(config.model.init_from)
+    if other.is_finished(fold):
+        check_same_split(config, other, fold, "model.init_from")
+        return other.fold(fold)
+    finished = other.finished_folds()
     if not finished:
-        raise ConfigError(f"model.init_from={run}: {same.parent} has no finished fold to start from.")
-    root = load_stored(finished[0] / "config.yaml").data.root
+        raise ConfigError(f"model.init_from={other.name}: {other.folder} has no finished fold to start from.")
+    root = Run(other.name, folds=(finished[0],)).config().data.root
     if Path(root).resolve() == Path(config.data.root).resolve():
         raise ConfigError(
-            f"model.init_from={run}: its fold {fold} is not finished, and another one has trained on the images that "
-            f"this fold is validated with. Train it: ./run.sh fold={fold} run={run}"
+            f"model.init_from={other.name}: its fold {fold} is not finished, and another fold has trained on the "
+            f"images that this fold is validated with. Train it: ./run.sh fold={fold} run={other.name}"
         )
-    return finished[0]
+    return other.fold(finished[0])
 
 
 def make_trainer(
@@ -148,31 +148,52 @@ def make_trainer(
     )
 
 
-def validate(
-    network: nn.Module,
-    batches: Iterable[Batch],
-    truth: Predictions,
-    precision: Precision,
-    group: Group,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> tuple[dict[str, float], Predictions]:
-    """The scores over the whole fold at once, and the predictions that they were computed from.
+class ValidationFold:
+    """The images that a fold is validated with; each process predicts its part of them."""
 
-    Each process predicts its part of the fold; all get the whole. Raises KeyboardInterrupt where it should stop.
-    """
-    own = []
-    for part in infer(network, batches, precision):
-        own.append(part)
-        if should_stop():
-            raise KeyboardInterrupt
-    parts: Sequence[dict[str, torch.Tensor]] = [part for parts in group.gather(own) for part in parts]
-    predictions = join_batches(parts, truth.image_ids, truth.labels, truth.unseen)
-    scores = score_table(predictions)
-    return scores["all"] | {name: scores[name]["score"] for name in ("seen", "unseen") if name in scores}, predictions
+    def __init__(self, config: Config, prepared: Prepared, fold: int, precision: Precision, group: Group) -> None:
+        rows = prepared.folds.validation_rows(fold)
+        labels, unseen = prepared.train.labels(rows), prepared.folds.unseen(fold) if prepared.folds.has_unseen else None
+        self.truth = Predictions(prepared.train.image_ids(rows), {}, labels, unseen=unseen)
+        self.part = validation_part(len(rows), group.rank, group.size)
+        images = CachedImages([prepared.cache], rows[self.part], labels.rows(self.part))
+        order = BatchesInOrder(len(images), config.train.batch_size)
+        self.loader = Loader(images, order, config.data.num_workers, pin=precision.device.type == "cuda")
+        self.precision = precision
+        self.group = group
+
+    def evaluate(
+        self, network: nn.Module, should_stop: Callable[[], bool] = lambda: False
+    ) -> tuple[dict[str, float], Predictions] | None:
+        """Score a network over the whole fold at once; return the scores and the predictions that they come from.
+
+        Every process gets the whole. Returns None where it was stopped between two batches.
+        """
+        try:
+            own_ids = self.truth.image_ids[self.part]
+            tables = predict([network], self._batches(should_stop), own_ids, self.precision) if len(own_ids) else []
+        except _StoppedError:
+            return None
+        parts: Sequence[Predictions] = [part for tables in self.group.gather(tables) for part in tables]
+        predictions = replace(concatenate(parts), labels=self.truth.labels, unseen=self.truth.unseen)
+        scores = score_table(predictions)
+        return scores["all"] | {
+            name: scores[name]["score"] for name in ("seen", "unseen") if name in scores
+        }, predictions
+
+    def _batches(self, should_stop: Callable[[], bool]) -> Iterator[Batch]:
+        for batch in self.loader.epoch():
+            yield batch
+            if should_stop():
+                raise _StoppedError
 
 
-def save_predictor(network: nn.Module, predictions: Predictions, name: str, folder: Path) -> None:
-    """name: "", or -cycle<k> for the snapshot at the end of a cycle."""
+class _StoppedError(Exception):
+    """Validation was stopped between two batches."""
+
+
+def save_predictor(folder: Path, network: nn.Module, predictions: Predictions, name: str) -> None:
+    """Keep the weights and the out-of-fold table. name: "", or -cycle<k> for the snapshot at the end of a cycle."""
     save_weights(network, folder / f"model{name}.safetensors")
     write_predictions(predictions, decode(predictions.probabilities), folder / f"oof{name}.parquet")
 

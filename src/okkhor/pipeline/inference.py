@@ -1,4 +1,8 @@
-"""A run's networks on test images. It imports no more than Kaggle's image has: the competition's kernel needs it."""
+"""`predict`: the one inference of the project; `Networks`: a run's networks, ready for it.
+
+Validation, test-time augmentation, test shards, `read`, the demo and Kaggle's kernel all come here. This module imports
+nothing that Kaggle's image lacks: the competition's kernel needs it.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,11 +23,42 @@ from okkhor.models.network import create_network, place_network
 from okkhor.models.weights import load_weights, read_graphemes
 from okkhor.predictions import Predictions, Probabilities
 from okkhor.training.device import Precision
-from okkhor.training.loop import join_batches
+from okkhor.training.loop import Batch, join_batches
 from okkhor.training.tta import infer_views
 
 
+def predict(
+    networks: Sequence[nn.Module],
+    batches: Iterable[torch.Tensor | Batch],
+    image_ids: NDArray[np.str_],
+    precision: Precision,
+    num_views: int = 1,
+) -> list[Predictions]:
+    """Predict images by each network; the batches are read once.
+
+    Parameters
+    ----------
+    batches : images (B, 1, H, W) uint8, bright ink on 0, or pairs of images and labels, in the order of `image_ids`
+    num_views : 1, or an odd number of views of each image whose mean is taken (test-time augmentation)
+
+    Returns
+    -------
+    For each network, a table of raw probabilities without labels.
+
+    Raises
+    ------
+    InputError : for an image whose probabilities are not finite
+    """
+    parts: list[list[dict[str, torch.Tensor]]] = [[] for _ in networks]
+    for batch in batches:
+        images = batch if isinstance(batch, torch.Tensor) else batch[0]
+        for network, own in zip(networks, parts, strict=True):
+            own.extend(infer_views(network, [images], precision, num_views))
+    return [join_batches(own, image_ids) for own in parts]
+
+
 def load_network(weights: Path, model: ModelConfig, size: int, precision: Precision) -> nn.Module:
+    """Create a network for images of size x size pixels, fill it with the weights of a file, put it on the device."""
     graphemes = read_graphemes(weights) if model.graphemes != "none" else None
     network = create_network(replace(model, pretrained=False), size, graphemes)
     load_weights(network, weights)
@@ -31,76 +66,78 @@ def load_network(weights: Path, model: ModelConfig, size: int, precision: Precis
 
 
 @dataclass(frozen=True)
-class Readers:
-    """Networks, by name, that read images prepared alike: the folds of a run."""
+class Networks:
+    """Networks by name, such as `fold 0`, which take images prepared alike: the folds of a run."""
 
-    networks: Mapping[str, nn.Module]
+    by_name: Mapping[str, nn.Module]
     data: DataConfig
     batch_size: int
     precision: Precision
     num_views: int
 
-    def read(
-        self, images: torch.Tensor, image_ids: NDArray[np.str_], progress: Callable[[int], object]
+    def predict(
+        self,
+        images: NDArray[np.uint8],
+        image_ids: NDArray[np.str_],
+        progress: Callable[[int], object] = lambda _: None,
     ) -> list[Predictions]:
-        """A table of each network. images: (N, 1, size, size) uint8. progress: told how many a network has read."""
-        tables = []
-        for network in self.networks.values():
-            batches = told(images.split(self.batch_size), progress)
-            tables.append(join_batches(infer_views(network, batches, self.precision, self.num_views), image_ids))
-        return tables
+        """Predict prepared images, (N, size, size) uint8. progress: called with the number of predictions made."""
+
+        def batches() -> Iterator[torch.Tensor]:
+            for batch in torch.from_numpy(images).unsqueeze(1).split(self.batch_size):
+                yield batch
+                progress(len(batch) * len(self.by_name))
+
+        return predict(list(self.by_name.values()), batches(), image_ids, self.precision, self.num_views)
 
 
-def told(batches: Sequence[torch.Tensor], progress: Callable[[int], object]) -> Iterator[torch.Tensor]:
-    for batch in batches:
-        yield batch
-        progress(len(batch))
+def predict_test(networks: Networks, test: TestSet) -> list[Predictions]:
+    """Return a table of all test images for each network; the images are read once."""
+    return collect((tables for (tables,) in predict_blocks([networks], test, Path(networks.data.cache_dir))), test)
 
 
-def predict_images(readers: Readers, test: TestSet) -> list[Predictions]:
-    """Each network's predictions of all test images, which are read once for all of them."""
-    return collect((tables for (tables,) in predict_blocks([readers], test, Path(readers.data.cache_dir))), test)
+def predict_blocks(members: Sequence[Networks], test: TestSet, scratch: Path) -> Iterator[list[list[Predictions]]]:
+    """Predict one block of test images after the other, in the order of the shards.
 
+    Parameters
+    ----------
+    members : each block is decoded once for all of them
+    scratch : a folder where decoded shards lie, 1.6 GB
 
-def predict_blocks(members: Sequence[Readers], test: TestSet, scratch: Path) -> Iterator[list[list[Predictions]]]:
-    """For each member, a table of each network, of one block of test images after the other, in the shards' order.
-
-    Each block is read once for all members. scratch: where decoded shards lie, 1.6 GB.
+    Yields
+    ------
+    For each member, a table of the block for each network.
     """
     num_images = sum(len(shard.image_ids) for shard in test.shards)
-    num_networks = sum(len(member.networks) for member in members)
+    num_networks = sum(len(member.by_name) for member in members)
     label = f"Predicting by {num_networks} networks" if num_networks > 1 else "Predicting"
     with tqdm(total=num_images * num_networks, desc=label, unit="image", disable=None) as bar:
         for image_ids, block in (block for shard in test.shards for block in read_images(shard, scratch)):
             prepare = cache(partial(prepare_images, block))
             yield [
-                member.read(
-                    torch.from_numpy(prepare(member.data.size, member.data.crop_to_ink)).unsqueeze(1),
-                    image_ids,
-                    bar.update,
-                )
+                member.predict(prepare(member.data.size, member.data.crop_to_ink), image_ids, bar.update)
                 for member in members
             ]
 
 
 def collect(blocks: Iterable[Sequence[Predictions]], test: TestSet) -> list[Predictions]:
-    """Tables that come a block of test images at a time, each as one; no probabilities stand twice in memory."""
+    """Join tables that come a block of test images at a time; no probabilities stand twice in memory."""
     image_ids = np.concatenate([shard.image_ids for shard in test.shards])
     whole: list[Predictions] = []
     start = 0
     for block in blocks:
         if not whole:
-            whole = [make_room(table, image_ids) for table in block]
+            whole = [_make_room(table, image_ids) for table in block]
         for table, part in zip(whole, block, strict=True):
-            write_rows(table.probabilities, part.probabilities, start)
+            _write_rows(table.probabilities, part.probabilities, start)
             if table.marginals is not None and part.marginals is not None:
-                write_rows(table.marginals, part.marginals, start)
+                _write_rows(table.marginals, part.marginals, start)
         start += len(block[0])
     return whole
 
 
-def make_room(table: Predictions, image_ids: NDArray[np.str_]) -> Predictions:
-    """A table like this one, of other images, whose probabilities are still to be written."""
+def _make_room(table: Predictions, image_ids: NDArray[np.str_]) -> Predictions:
+    """Make a table like this one for other images, whose probabilities are still to be written."""
 
     def empty(part: Probabilities) -> Probabilities:
         return {name: np.empty((len(image_ids), values.shape[1]), values.dtype) for name, values in part.items()}
@@ -109,6 +146,6 @@ def make_room(table: Predictions, image_ids: NDArray[np.str_]) -> Predictions:
     return Predictions(image_ids, empty(table.probabilities), marginals=marginals)
 
 
-def write_rows(whole: Probabilities, part: Probabilities, start: int) -> None:
+def _write_rows(whole: Probabilities, part: Probabilities, start: int) -> None:
     for name, values in part.items():
         whole[name][start : start + len(values)] = values

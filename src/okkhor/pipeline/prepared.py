@@ -1,4 +1,4 @@
-"""okkhor.pipeline.prepared."""
+"""`prepare`: check a data folder, and build what training needs and is not there yet: sample, folds, cache."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,6 @@ from okkhor.config import Config
 from okkhor.data.cache import build_cache
 from okkhor.data.competition import TestSet, TrainSet, apply_corrections, read_test_set, read_train_set
 from okkhor.data.folds import Audit, Folds, audit_folds, load_folds
-from okkhor.rendering.sample import write_sample
 from okkhor.schema import HEADS
 
 
@@ -36,6 +35,8 @@ def prepare(config: Config) -> Prepared:
     if root == Path(config.sample.root):
         if not root.exists():
             print(f"Rendering a sample data set into {root}, once.")
+        from okkhor.rendering.sample import write_sample  # Kaggle's own files need no renderer
+
         write_sample(config.sample, config.hand)
     train, test = read_train_set(root), read_test_set(root)
     corrected, usable = apply_corrections(train.table, config.data)

@@ -1,30 +1,25 @@
-"""What a run's networks read in an image of one grapheme: behind `./run.sh read`, the demo and okkhor.read."""
+"""`Reader`: what a run's networks read in an image of one grapheme; behind `./run.sh read`, the demo, okkhor.read."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from okkhor.config import DataConfig
 from okkhor.data.photos import MOST_PIXELS, Photo, describe_photo, read_photo, scan_photo
 from okkhor.data.pixels import prepare_image
-from okkhor.pipeline.inference import load_network
-from okkhor.pipeline.run import Member, fold_folder, open_member
+from okkhor.pipeline.inference import Networks
+from okkhor.pipeline.prediction import open_networks
+from okkhor.pipeline.run import Run
 from okkhor.predictions import Predictions
 from okkhor.rendering.graphemes import compose
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.ensembling import combine
-from okkhor.settings import load_config, load_stored
-from okkhor.training.device import Precision, choose_device, choose_precision
-from okkhor.training.loop import join_batches
-from okkhor.training.tta import infer_views
+from okkhor.settings import load_config
 
 NUM_GUESSES = 5
 BATCH_SIZE = 64
@@ -32,7 +27,7 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class Guess:
-    """labels: in the order of HEADS. probability: the product of those of the three labels."""
+    """A text that an image may show. labels: in the order of HEADS. probability: the product of the three labels'."""
 
     text: str
     labels: tuple[int, ...]
@@ -60,21 +55,14 @@ class Reading:
 class Reader:
     """The networks of a run's folds, ready to read."""
 
-    member: Member
-    networks: tuple[nn.Module, ...]
-    data: DataConfig
-    precision: Precision
+    networks: Networks
 
     def read(self, scans: Sequence[NDArray[np.uint8]]) -> list[Reading]:
-        """scans: (H, W) uint8, dark ink on white paper. The mean of all folds' networks."""
-        prepared = np.stack([prepare_image(scan, self.data.size, self.data.crop_to_ink) for scan in scans])
-        batches = torch.from_numpy(prepared).unsqueeze(1).split(BATCH_SIZE)
+        """Read scans, (H, W) uint8, dark ink on white paper, by the mean of all networks."""
+        data = self.networks.data
+        prepared = np.stack([prepare_image(scan, data.size, data.crop_to_ink) for scan in scans])
         names = np.array([str(number) for number in range(len(scans))])
-        tables = [
-            join_batches(infer_views(network, batches, self.precision, self.member.num_views), names)
-            for network in self.networks
-        ]
-        mean = combine(tables, names=[f"fold {fold}" for fold in self.member.folds])
+        mean = combine(self.networks.predict(prepared, names), names=list(self.networks.by_name))
         return [make_reading(mean, row) for row in range(len(scans))]
 
 
@@ -90,34 +78,28 @@ def make_reading(predictions: Predictions, row: int) -> Reading:
 
 
 def open_reader(name: str, fold: object = None, arguments: Sequence[str] = ()) -> Reader:
-    """name: a run, or a variant of it as in ensembles. fold: None for all that are finished.
-
-    arguments: settings over the run's own, such as train.device=cpu.
-    """
-    member = open_member(name, fold)
-    config = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml", arguments)
-    precision = choose_precision(config.train.precision, choose_device(config.train.device))
-    networks = [load_network(member.weights(fold), config.model, config.data.size, precision) for fold in member.folds]
-    return Reader(member, tuple(networks), config.data, precision)
+    """Load the networks of a run, or of a variant of it; `key=value` arguments change the run's settings."""
+    run = Run.open(name, fold)
+    return Reader(replace(open_networks(run.config(arguments), run), batch_size=BATCH_SIZE))
 
 
 def load_scan(photo: Photo, most_pixels: int = MOST_PIXELS) -> NDArray[np.uint8]:
-    """(IMAGE_HEIGHT, IMAGE_WIDTH) uint8. Raises InputError for what is no image, too large a one, and a blank one."""
+    """Turn a photo into a scan, (IMAGE_HEIGHT, IMAGE_WIDTH) uint8. Raises InputError for what is no image of ink."""
     return scan_photo(read_photo(photo, most_pixels), describe_photo(photo))
 
 
 def read_one(photo: Photo, run: str, fold: object) -> Reading:
-    """As okkhor.read. Networks are kept between calls, until their files change."""
+    """Do what okkhor.read does. Networks are kept between calls, until their files change."""
     name = run or default_run(Path.cwd())
-    member = open_member(name, fold)
-    weights = (member.weights(number).resolve() for number in member.folds)
+    found = Run.open(name, fold)
+    weights = (found.weights(number).resolve() for number in found.folds)
     state = tuple((path, path.stat().st_mtime_ns if path.exists() else 0) for path in weights)
-    return _keep_reader(name, tuple(member.folds), state).read([load_scan(photo)])[0]
+    return _keep_reader(name, found.folds, state).read([load_scan(photo)])[0]
 
 
 @cache
 def default_run(_folder: Path) -> str:
-    """The run of the preset that fits this folder."""
+    """Return the run of the preset that fits this folder."""
     return load_config([]).run
 
 

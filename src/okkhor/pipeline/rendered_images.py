@@ -1,6 +1,7 @@
-"""Rendered images beside a fold's real ones: of which graphemes, how many, with what labels."""
+"""`add_rendered`: images that are rendered anew for each epoch, beside a fold's real images."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +12,26 @@ from okkhor.config import Config
 from okkhor.data.pixels import prepare_image
 from okkhor.data.tables import read_csv
 from okkhor.errors import ConfigError, InputError
+from okkhor.label_triples import Labels, find_graphemes
+from okkhor.pipeline.run import Run
+from okkhor.pipeline.training_set import TrainingSet
 from okkhor.rendering.fonts import Face, find_faces, shapes_well
 from okkhor.rendering.fresh import FreshImages
 from okkhor.rendering.graphemes import Grapheme, label_grapheme, read_graphemes, unseen_candidates
 from okkhor.schema import GRAPHEME, HEAD_NAMES
 from okkhor.training.fit import PrepareEpoch
+
+
+def add_rendered(training: TrainingSet, config: Config, train: pd.DataFrame, fold: int) -> TrainingSet:
+    """Add rendered images, and their graphemes to those of the grapheme head. train: the fold's rows of train.csv."""
+    rendered = choose_rendered(config, train, len(training.rows))
+    triples = np.array([grapheme.labels for grapheme in rendered], np.int64)
+    path = Run(config.run).fold(fold) / "rendered.npy"
+    extended = training.extended(path, np.arange(len(rendered)), Labels(triples))
+    new = triples[find_graphemes(Labels(triples), training.graphemes) < 0]
+    graphemes = np.concatenate([training.graphemes, np.unique(new, axis=0)])
+    prepare = render_for_epochs(plan_fresh_images(config, rendered), path, config.data.rendered_epochs)
+    return replace(extended, graphemes=graphemes, prepare_epoch=prepare)
 
 
 def choose_rendered(config: Config, train: pd.DataFrame, num_images: int) -> list[Grapheme]:
@@ -75,7 +91,7 @@ def read_list(path: Path) -> list[Grapheme]:
 
 
 def plan_fresh_images(config: Config, graphemes: list[Grapheme]) -> FreshImages:
-    """How to draw them for an epoch."""
+    """Say how to draw the images of an epoch."""
     handwritten, others = find_faces(config.sample.font_dirs)
     return FreshImages(
         texts=[grapheme.text for grapheme in graphemes],
@@ -89,10 +105,8 @@ def plan_fresh_images(config: Config, graphemes: list[Grapheme]) -> FreshImages:
     )
 
 
-def render_for_epochs(fresh: FreshImages | None, path: Path, num_epochs: int) -> PrepareEpoch | None:
-    """What prepares each epoch: images into the file, the same for num_epochs after one another, then new ones."""
-    if fresh is None:
-        return None
+def render_for_epochs(fresh: FreshImages, path: Path, num_epochs: int) -> PrepareEpoch:
+    """Return what renders the images of an epoch into the file: new images every num_epochs epochs."""
     drawn: int | None = None
 
     def prepare(epoch: int, should_stop: Callable[[], bool]) -> None:

@@ -1,4 +1,7 @@
-"""Where a run keeps its files: runs/<run>/fold<k>/, and which of them are there."""
+"""`Run`: where a run keeps its files, and which of them are there.
+
+runs/<run>/fold<k>/ holds a fold's files, runs/<run>/ what all folds share. No other module builds a path in there.
+"""
 
 import json
 import re
@@ -11,69 +14,202 @@ from typing import Any
 
 import yaml
 
-from okkhor.config import Config, FoldsConfig
+from okkhor.config import Config, DecodeConfig, FoldsConfig
 from okkhor.errors import ConfigError, InputError
 from okkhor.files import replacing
 from okkhor.label_triples import read_trained_graphemes
-from okkhor.limits import RANGES
+from okkhor.pipeline.decision import Decision, choose_rule, describe_sources, find_decision
 from okkhor.predictions import Predictions, concatenate, read_predictions
 from okkhor.scoring.choosing import OutOfFold, split_folds
 from okkhor.scoring.ensembling import combine
+from okkhor.scoring.submission import SUBMISSIONS
 from okkhor.settings import load_config, load_stored, select_folds, split_argument
+from okkhor.training.device import Precision, choose_device, choose_precision
 from okkhor.training.tta import VIEWS
 
 RUNS = Path("runs")
-ENSEMBLE = "ensemble.yaml"  # in runs/<ensemble>/: the settings that it was made with
+VARIANT = re.compile(r"cycle\d+|tta[1-9]")
+MOST_FOLDS = 100  # the upper end of folds.num_folds
+PACKAGES = ("okkhor", "torch", "timm", "albumentations", "opencv-python-headless", "numpy", "scikit-learn")
 
 
-def fold_folder(run: str, fold: int) -> Path:
-    return RUNS / run / f"fold{fold}"
+@dataclass(frozen=True)
+class Run:
+    """Folds of a run, or of a variant of it, such as `sample@tta5`.
 
-
-def is_finished(folder: Path) -> bool:
-    """metrics.json is written last."""
-    return (folder / "metrics.json").exists()
-
-
-def is_begun(folder: Path) -> bool:
-    """Whether there is something to go on from."""
-    return (folder / "state.pt").exists() or is_finished(folder)
-
-
-def finished_folds(run: str) -> list[int]:
-    """The numbers of the folds of a run that are trained to the end. Raises InputError where there is none."""
-    folders = sorted((RUNS / run).glob("fold*"))
-    folds = [int(f.name[4:]) for f in folders if re.fullmatch(r"fold\d+", f.name) and is_finished(f)]
-    if not folds:
-        raise InputError(f"run={run}: {RUNS / run} has no finished fold. Train one: ./run.sh fold=0 run={run}")
-    return sorted(folds)
-
-
-def test_suffix(run: str, fold: int, root: Path) -> str:
-    """What the names of test predictions of a data folder end in.
-
-    Nothing for the folder that the run was trained on; -<folder's name> for another, so that both have their files.
+    Parameters
+    ----------
+    name : its folder is runs/<name>
+    variant : "", `cycle<k>` for the snapshot at the end of cycle k, or `tta<n>` for the mean over n views of an image
+    folds : the numbers of the folds that are meant
     """
-    own = Path(load_stored(fold_folder(run, fold) / "config.yaml").data.root)
-    return "" if own.resolve() == root.resolve() else f"-{root.resolve().name}"
+
+    name: str
+    variant: str = ""
+    folds: tuple[int, ...] = ()
+
+    @classmethod
+    def open(cls, name: str, fold: object = None) -> "Run":
+        """Find the finished folds of `<run>` or `<run>@<variant>`.
+
+        Parameters
+        ----------
+        fold : a number or a list of numbers; None or "all" for all folds that are finished
+
+        Raises
+        ------
+        ConfigError : for an unknown variant, or a fold that is not finished
+        InputError : where no fold is finished
+        """
+        run_name, at, variant = name.partition("@")
+        if at and not VARIANT.fullmatch(variant):
+            raise ConfigError(f"{name}: after @ stands cycle<k>, a snapshot, or tta<n>, the mean over n views.")
+        run = cls(run_name, variant, cls(run_name).choose_folds(fold))
+        if variant.startswith("tta") and run.num_views not in range(3, len(VIEWS) + 1, 2):
+            raise ConfigError(f"{name}: the views are balanced for tta3, tta5, tta7 and tta{len(VIEWS)}.")
+        return run
+
+    @property
+    def folder(self) -> Path:
+        return RUNS / self.name
+
+    @property
+    def suffix(self) -> str:
+        """What a variant adds to the names of its files."""
+        return f"-{self.variant}" if self.variant else ""
+
+    @property
+    def num_views(self) -> int:
+        return int(self.variant[3:]) if self.variant.startswith("tta") else 1
+
+    def fold(self, number: int) -> Path:
+        """Return the folder of a fold."""
+        return self.folder / f"fold{number}"
+
+    def is_finished(self, fold: int) -> bool:
+        """Whether a fold is trained to its end: metrics.json is written last."""
+        return (self.fold(fold) / "metrics.json").exists()
+
+    def is_begun(self, fold: int) -> bool:
+        """Whether there is something to resume from, or a finished fold."""
+        return (self.fold(fold) / "state.pt").exists() or self.is_finished(fold)
+
+    def finished_folds(self) -> list[int]:
+        names = [path.parent.name for path in self.folder.glob("fold*/metrics.json")]
+        return sorted(int(name[4:]) for name in names if re.fullmatch(r"fold\d+", name))
+
+    def choose_folds(self, fold: object = None) -> tuple[int, ...]:
+        """Return the finished folds, or those of them that `fold` names. Raises as `open`."""
+        finished = self.finished_folds()
+        if not finished:
+            raise InputError(
+                f"run={self.name}: {self.folder} has no finished fold. Train one: ./run.sh fold=0 run={self.name}"
+            )
+        if fold is None or fold == "all":
+            return tuple(finished)
+        chosen = select_folds(fold, MOST_FOLDS)
+        missing = [number for number in chosen if number not in finished]
+        if missing:
+            raise ConfigError(
+                f"fold={fold}: fold {missing[0]} of run {self.name} is not finished. Finished: {finished}."
+            )
+        return tuple(chosen)
+
+    def config(self, arguments: Sequence[str] = ()) -> Config:
+        """Load the settings of the first of the folds; `key=value` arguments change them."""
+        return load_stored(self.config_file(self.folds[0]), arguments)
+
+    def config_file(self, fold: int) -> Path:
+        return self.fold(fold) / "config.yaml"
+
+    def precision(self, arguments: Sequence[str] = ()) -> Precision:
+        """Choose device and number format as the run's settings say."""
+        return choose_run_precision(self.config(arguments))
+
+    def weights(self, fold: int) -> Path:
+        cycle = self.suffix if self.variant.startswith("cycle") else ""
+        return self.fold(fold) / f"model{cycle}.safetensors"
+
+    def out_of_fold(self, fold: int) -> Path:
+        """Return the path of the table of a fold's validation images."""
+        return self.fold(fold) / f"oof{self.suffix}.parquet"
+
+    def test(self, fold: int, root: Path) -> Path:
+        """Return the path of the table of a data folder's test images."""
+        return self.fold(fold) / f"test{self.suffix}{self._data_suffix(root)}.parquet"
+
+    def submission(self, root: Path) -> Path:
+        """Return the path of the submission of all folds' mean for a data folder."""
+        number = f"-fold{self.folds[0]}" if len(self.folds) == 1 else ""
+        return SUBMISSIONS / f"{self.name}{number}{self.suffix}{self._data_suffix(root)}.csv"
+
+    def _data_suffix(self, root: Path) -> str:
+        """Nothing for the data folder that the run was trained on; -<folder's name> for another one."""
+        own = Path(self.config().data.root)
+        return "" if own.resolve() == root.resolve() else f"-{root.resolve().name}"
+
+    def read_log(self, fold: int) -> list[dict[str, Any]]:
+        """Read log.jsonl: a dictionary for each epoch."""
+        return [json.loads(line) for line in (self.fold(fold) / "log.jsonl").read_text().splitlines()]
+
+    def read_out_of_fold(self) -> tuple[Predictions, list[OutOfFold]]:
+        """Read one table of all folds, and each fold's rows of it. Raises InputError if two folds have one image."""
+        tables = [read_predictions(self.out_of_fold(fold)) for fold in self.folds]
+        graphemes = [read_trained_graphemes(self.fold(fold) / "graphemes.csv") for fold in self.folds]
+        whole = concatenate(tables)
+        return whole, split_folds(whole, [len(table) for table in tables], graphemes)
+
+    def read_test(self, root: Path) -> Predictions:
+        """Read the folds' tables of a data folder's test images, and return their mean."""
+        tables = [read_predictions(self.test(fold, root)) for fold in self.folds]
+        return combine(tables, names=[f"{self.name} fold {fold}" for fold in self.folds])
+
+    def decision(self, decode: DecodeConfig) -> Decision:
+        """Read decision.json of all finished folds, or write it anew where a fold or a setting has changed since."""
+        everything = Run(self.name, self.variant, tuple(self.finished_folds()))
+        sources = describe_sources(decode, [everything.out_of_fold(fold) for fold in everything.folds])
+        return find_decision(
+            self.folder / f"decision{self.suffix}.json",
+            sources,
+            lambda: Decision(rule=choose_rule(everything.read_out_of_fold()[1], decode)),
+        )
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The lines of log.jsonl, one for each epoch."""
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+def choose_run_precision(config: Config) -> Precision:
+    return choose_precision(config.train.precision, choose_device(config.train.device))
 
 
-def write_config(config: Config, folder: Path, name: str = "config.yaml") -> None:
-    """Every setting, and the versions that it ran with."""
+def name_run(arguments: Sequence[str]) -> str:
+    """Return what `run=` names among key=value arguments, or the run of the preset."""
+    return dict(map(split_argument, arguments)).get("run") or load_config(arguments).run
+
+
+def check_same_split(config: Config, other: Run, fold: int, key: str) -> None:
+    """Raise ConfigError where a fold of another run was trained on the same data, split otherwise.
+
+    Its fold of the same number then knows images or graphemes that this fold is validated with.
+    """
+    stored = load_stored(other.config_file(fold))
+    same_data = Path(stored.data.root).resolve() == Path(config.data.root).resolve()
+    if same_data and stored.folds != config.folds:
+        names = [f.name for f in fields(FoldsConfig) if getattr(stored.folds, f.name) != getattr(config.folds, f.name)]
+        raise ConfigError(
+            f"{key}: {other.fold(fold)} was trained with other folds ({', '.join(f'folds.{name}' for name in names)}) "
+            "and has seen images that this fold is validated with. Train it with the same folds."
+        )
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Write every setting, and the versions that it ran with."""
     content = asdict(config) | {"environment": describe_environment()}
-    with replacing(folder / name) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(yaml.safe_dump(_plain(content), allow_unicode=True, sort_keys=False), encoding="utf-8")
 
 
 def describe_environment() -> dict[str, str]:
-    """The versions of this package and of those that decide the numbers, and the git commit, where there is one."""
+    """Find the versions of the packages that decide the numbers, and the git commit, where there is one."""
     found = {}
-    for package in ("okkhor", "torch", "timm", "albumentations", "opencv-python-headless", "numpy", "scikit-learn"):
+    for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -87,96 +223,7 @@ def describe_environment() -> dict[str, str]:
 
 
 def _plain(value: object) -> object:
-    """Tuples as lists: safe YAML has no tuples."""
+    """Turn tuples into lists: safe YAML has no tuples."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-VARIANT = re.compile(r"cycle\d+|tta[1-9]")
-
-
-@dataclass(frozen=True)
-class Member:
-    """Finished folds of a run. variant: "", `cycle<k>`, the snapshot at the end of a cycle, or `tta<n>`, n views."""
-
-    run: str
-    variant: str
-    folds: list[int]
-
-    @property
-    def suffix(self) -> str:
-        """What the names of its tables have before the data folder's."""
-        return f"-{self.variant}" if self.variant else ""
-
-    @property
-    def num_views(self) -> int:
-        return int(self.variant[3:]) if self.variant.startswith("tta") else 1
-
-    def weights(self, fold: int) -> Path:
-        cycle = self.suffix if self.variant.startswith("cycle") else ""
-        return fold_folder(self.run, fold) / f"model{cycle}.safetensors"
-
-    def out_of_fold(self, fold: int) -> Path:
-        return fold_folder(self.run, fold) / f"oof{self.suffix}.parquet"
-
-    def test(self, fold: int, root: Path) -> Path:
-        """The table of a data folder's test images."""
-        return fold_folder(self.run, fold) / f"test{self.suffix}{test_suffix(self.run, self.folds[0], root)}.parquet"
-
-
-def open_member(name: str, fold: object = None) -> Member:
-    """`<run>` or `<run>@<variant>`; fold: which of its folds, None or "all" for all that are finished."""
-    run, at, variant = name.partition("@")
-    if at and not VARIANT.fullmatch(variant):
-        raise ConfigError(f"{name}: after @ stands cycle<k>, a snapshot, or tta<n>, the mean over n views.")
-    member = Member(run, variant, choose_folds(run, fold))
-    if variant.startswith("tta") and member.num_views not in range(3, len(VIEWS) + 1, 2):
-        raise ConfigError(f"{name}: the views are balanced for tta3, tta5, tta7 and tta{len(VIEWS)}.")
-    return member
-
-
-def name_member(arguments: Sequence[str]) -> str:
-    """The member that `run=` names among key=value arguments, else the run of the preset."""
-    return dict(map(split_argument, arguments)).get("run") or load_config(arguments).run
-
-
-def choose_folds(run: str, fold: object) -> list[int]:
-    """The finished folds of a run, or those of them that `fold` names. Raises where one is not finished."""
-    finished = finished_folds(run)
-    if fold is None or fold == "all":
-        return finished
-    chosen = select_folds(fold, int(RANGES["folds.num_folds"][1]))
-    missing = [number for number in chosen if number not in finished]
-    if missing:
-        raise ConfigError(f"fold={fold}: fold {missing[0]} of run {run} is not finished. Finished: {finished}.")
-    return chosen
-
-
-def read_out_of_fold(member: Member) -> tuple[Predictions, list[OutOfFold]]:
-    """A table of all its folds, and each fold's rows of it. Raises InputError where an image stands in two folds."""
-    tables = [read_predictions(member.out_of_fold(fold)) for fold in member.folds]
-    graphemes = [read_trained_graphemes(fold_folder(member.run, fold) / "graphemes.csv") for fold in member.folds]
-    whole = concatenate(tables)
-    return whole, split_folds(whole, [len(table) for table in tables], graphemes)
-
-
-def read_test(member: Member, root: Path) -> Predictions:
-    """The mean of its folds' predictions of a data folder's test images."""
-    tables = [read_predictions(member.test(fold, root)) for fold in member.folds]
-    return combine(tables, names=[f"{member.run} fold {fold}" for fold in member.folds])
-
-
-def check_same_split(config: Config, source: Path, key: str) -> None:
-    """Raises ConfigError where another run's fold was trained on the same data split otherwise.
-
-    Its fold of the same number then knows images or graphemes that this one is validated with.
-    """
-    stored = load_stored(source / "config.yaml")
-    same_data = Path(stored.data.root).resolve() == Path(config.data.root).resolve()
-    if same_data and stored.folds != config.folds:
-        names = [f.name for f in fields(FoldsConfig) if getattr(stored.folds, f.name) != getattr(config.folds, f.name)]
-        raise ConfigError(
-            f"{key}: {source} was trained with other folds ({', '.join(f'folds.{name}' for name in names)}) and has "
-            "seen what this fold is validated with. Train it with the same."
-        )

@@ -1,4 +1,4 @@
-"""okkhor.pipeline.scores."""
+"""`score_table`, `print_scores` and what else a person is told of scores: out of fold, by chance, by decision rule."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,35 +7,42 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from okkhor.config import Config
-from okkhor.data.tables import (
-    read_class_map,
-    read_solution,
-    read_test_table,
-    read_train_table,
-)
-from okkhor.files import replacing
-from okkhor.label_triples import TrainedGraphemes, merge_graphemes
-from okkhor.pipeline.run import RUNS, Member, fold_folder
+from okkhor.config import Config, DecodeConfig
+from okkhor.data.tables import read_class_map, read_solution, read_test_table, read_train_table
+from okkhor.pipeline.decision import describe_rule
 from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES
-from okkhor.scoring.decoding import decode
+from okkhor.scoring.choosing import Candidates, OutOfFold, join_truth, random_parts
+from okkhor.scoring.decoding import RuleName, decode
 from okkhor.scoring.metric import bootstrap_heads, interval, score_subsets, subsets_of
-from okkhor.scoring.mistakes import (
-    Components,
-    confidently_wrong,
-    expected_calibration_error,
-    most_confused,
-    recall_per_class,
-    reliability,
-)
 from okkhor.scoring.submission import score_submission
-from okkhor.settings import load_stored
+
+NUM_PARTS = 5  # into which the images of a single fold are divided, to choose on the others
+RULES: tuple[RuleName, ...] = ("argmax", "prior", "grapheme", "joint")
 
 
-def print_chance(member: Member, whole: Predictions) -> None:
-    """Print how far chance alone moves the score of a test set of the data folder's size: what a leaderboard shows."""
-    config = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml")
+def score_table(predictions: Predictions) -> dict[str, dict[str, float]]:
+    """Score an out-of-fold table as a whole, and in the subsets `seen`, `unseen` and `mix` where it has them."""
+    assert predictions.labels is not None
+    return score_subsets(predictions.labels, decode(predictions.probabilities), predictions.unseen)
+
+
+def print_scores(scores: Mapping[str, Mapping[str, float]]) -> None:
+    """Print a line for each name: the score and each head's macro recall."""
+    print(f"  {'':24} {'score':>7}  " + "  ".join(f"{name:>20}" for name in HEAD_NAMES))
+    for name, row in scores.items():
+        print(f"  {name:24} {row['score']:7.4f}  " + "  ".join(f"{row[head]:20.4f}" for head in HEAD_NAMES))
+
+
+def print_leaderboard(submission: pd.DataFrame, root: Path, test: pd.DataFrame) -> None:
+    """Print the Public and Private score where the folder has a solution.csv."""
+    if (root / "solution.csv").exists():
+        scores = score_submission(submission, read_solution(root), test)
+        print("Local leaderboard: " + ", ".join(f"{usage} {score:.4f}" for usage, score in scores.items()))
+
+
+def print_chance(config: Config, whole: Predictions) -> None:
+    """Print how far chance alone moves the score of a test set as large as the data folder's."""
     root, group = Path(config.data.root), config.folds.group
     if not (root / "test.csv").exists() or (group and not (root / "train.csv").exists()):
         return
@@ -54,7 +61,7 @@ def print_chance(member: Member, whole: Predictions) -> None:
 
 
 def read_groups(config: Config, predictions: Predictions) -> NDArray[np.int64] | None:
-    """(N,) int64, from 0: the group of each image, such as its writer; None where folds keep no groups together."""
+    """Return (N,) int64 from 0: the group of each image, such as its writer; None without folds.group."""
     if not config.folds.group:
         return None
     root = Path(config.data.root)
@@ -62,61 +69,44 @@ def read_groups(config: Config, predictions: Predictions) -> NDArray[np.int64] |
     return pd.factorize(table.loc[predictions.image_ids, config.folds.group])[0].astype(np.int64)
 
 
-def score_table(predictions: Predictions) -> dict[str, dict[str, float]]:
-    """The scores of an out-of-fold table, as a whole and in the subsets that it allows."""
-    assert predictions.labels is not None
-    return score_subsets(predictions.labels, decode(predictions.probabilities), predictions.unseen)
+def print_decisions(folds: Sequence[OutOfFold], config: DecodeConfig) -> None:
+    """Print the score of each decision rule in each subset, and its gain over argmax with a bootstrap interval.
 
-
-def print_leaderboard(submission: pd.DataFrame, root: Path, test: pd.DataFrame) -> None:
-    """Print the local leaderboard; nothing where the folder has no solution.csv."""
-    if (root / "solution.csv").exists():
-        scores = score_submission(submission, read_solution(root), test)
-        print("Local leaderboard: " + ", ".join(f"{usage} {score:.4f}" for usage, score in scores.items()))
-
-
-def print_scores(scores: Mapping[str, Mapping[str, float]]) -> None:
-    """A line for each name: the score and each head's macro recall."""
-    print(f"  {'':24} {'score':>7}  " + "  ".join(f"{name:>20}" for name in HEAD_NAMES))
-    for name, row in scores.items():
-        print(f"  {name:24} {row['score']:7.4f}  " + "  ".join(f"{row[head]:20.4f}" for head in HEAD_NAMES))
-
-
-NUM_PAIRS = 30  # most confused pairs of each head
-NUM_IMAGES = 100  # most confidently wrong labels
-
-
-def write_mistakes(member: Member, whole: Predictions, graphemes: Sequence[TrainedGraphemes]) -> None:
-    """recall.csv, confused.csv, confident.csv and reliability.csv, of the most probable classes.
-
-    whole: out of fold, with labels. graphemes: of the network of each fold.
+    A rule's exponents are chosen on other images than those it is judged on: on the other folds, or, where there is
+    one fold, on the other four fifths of it. The intervals are of images drawn anew; what graphemes and writers vary
+    comes on top.
     """
-    root = Path(load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml").data.root)
-    texts = read_class_map(root) if (root / "class_map.csv").exists() else None
-    tables = find_mistakes(whole, graphemes, texts)
-    folder = RUNS / member.run / f"mistakes{member.suffix}"
-    folder.mkdir(exist_ok=True)
-    for name, table in tables.items():
-        with replacing(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.4f")
-    errors = expected_calibration_error(tables["reliability"])
-    print("\nExpected calibration error: " + ", ".join(f"{name} {errors[name]:.3f}" for name in HEAD_NAMES))
-    print(f"{folder}: {', '.join(f'{name}.csv' for name in tables)}; the worst of each head:")
-    worst = pd.concat([tables["recall"].groupby("head", sort=False).head(3)])
-    print("  " + worst.to_string(index=False, float_format="%.3f").replace("\n", "\n  "))
-
-
-def find_mistakes(
-    whole: Predictions, graphemes: Sequence[TrainedGraphemes], texts: Components | None
-) -> dict[str, pd.DataFrame]:
-    """recall, confused, confident and reliability, of the most probable classes. texts: of the classes of each head."""
+    whole, parts = join_truth(folds), split_images(folds)
     assert whole.labels is not None
-    decoded = decode(whole.probabilities)
-    counts = merge_graphemes(graphemes).class_counts()
-    counts = {name: values // len(graphemes) for name, values in counts.items()}  # of one network
-    return {
-        "recall": recall_per_class(whole.labels, decoded, counts, texts),
-        "confused": most_confused(whole.labels, decoded, NUM_PAIRS, texts),
-        "confident": confidently_wrong(whole, decoded, NUM_IMAGES, texts),
-        "reliability": reliability(whole.labels, whole.probabilities),
-    }
+    subsets = subsets_of(whole.unseen, len(whole))
+    has_marginals = all(fold.predictions.marginals is not None for fold in folds)
+    rules = [rule for rule in RULES if rule != "grapheme" or has_marginals]
+    candidates = [Candidates(rule, folds, config.prior) for rule in rules]
+    decided = [one.decide_out_of_fold(parts) for one in candidates]
+    judged = "mix" if "mix" in subsets else "all"
+    draws = bootstrap_heads(whole.labels, decided, subsets[judged])["score"]
+    print(f"\nDecoding, chosen on other images than it is judged on; 95 % of draws of images for {judged}:")
+    print(
+        f"  {'':10}" + "".join(f"{name:>9}" for name in subsets) + f"{'interval':>19}{'gain over argmax':>19}  chosen"
+    )
+    for number, rule in enumerate(rules):
+        scores = score_subsets(whole.labels, decided[number], whole.unseen)
+        columns = "".join(f"{scores[name]['score']:9.4f}" for name in subsets)
+        gain = ""
+        if number:
+            gain = f"{_range(draws[number] - draws[0], '+'):>19}  {describe_rule(candidates[number].make_rule())}"
+        print(f"  {rule:10}{columns}{_range(draws[number]):>19}{gain}")
+    if judged == "all":
+        print("  No grapheme is held out here: what joint costs unseen ones shows with folds.scheme=unseen alone.")
+
+
+def split_images(folds: Sequence[OutOfFold]) -> NDArray[np.int64]:
+    """Return (N,) int64: the part of each image, which is its fold, or a random fifth where there is one fold."""
+    if len(folds) == 1:
+        return random_parts(len(folds[0].predictions), NUM_PARTS, seed=0)
+    return np.repeat(np.arange(len(folds)), [len(fold.predictions) for fold in folds])
+
+
+def _range(drawn: NDArray[np.float64], sign: str = "") -> str:
+    low, high = interval(drawn)
+    return f"{low:{sign}.4f} {high:{sign}.4f}"

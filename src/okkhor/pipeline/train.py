@@ -1,4 +1,4 @@
-"""okkhor.pipeline.train."""
+"""`train_folds`: train folds one after the other; each ends with its out-of-fold score and a submission."""
 
 import contextlib
 import os
@@ -15,19 +15,17 @@ from okkhor.data.augmentation import parse_policy
 from okkhor.errors import ConfigError, InputError, check_extra
 from okkhor.files import holder
 from okkhor.models.network import create_network
-from okkhor.pipeline.fold import find_source, finish_fold, train_fold
-from okkhor.pipeline.prediction import predict_folds
+from okkhor.pipeline.fold import find_init_source, finish_fold, train_fold
+from okkhor.pipeline.prediction import predict_run
 from okkhor.pipeline.prepared import Prepared, prepare
-from okkhor.pipeline.pseudo_labels import check_pseudo
-from okkhor.pipeline.run import RUNS, Member, fold_folder, is_begun, is_finished, write_config
+from okkhor.pipeline.run import Run, choose_run_precision, write_config
 from okkhor.schema import HEADS
 from okkhor.settings import differing_settings, load_stored
-from okkhor.training.device import check_compiler, choose_device, choose_precision
+from okkhor.training.device import check_compiler, choose_device
 from okkhor.training.distributed import Group, join_group, was_launched
 
 USAGE_SETTINGS = ("decode", "ensemble", "kaggle", "rehearse", "demo", "bench")  # of what is trained already
 FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes", *USAGE_SETTINGS)
-"""Those, and where and how fast to compute, may differ between a run's start and its continuation."""
 SPEED_SETTINGS = (
     "data.cache_dir",
     "data.num_workers",
@@ -40,49 +38,55 @@ SPEED_SETTINGS = (
     "train.profile",
     "train.tensorboard",
 )
+"""These, and FREE_SETTINGS, may differ between a run's start and its resume."""
 
 
 def train_folds(config: Config, folds: Sequence[int]) -> None:
-    """Train these folds one after the other; a finished one is kept."""
+    """Train these folds one after the other; a finished fold is kept."""
     check_settings(config, folds)
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
+    run = Run(config.run)
     with join_group(choose_device(config.train.device)) as group, print_once(group):
         if config.train.batch_size % (config.train.accumulate * group.size):
             parts = f"{group.size} processes with train.accumulate={config.train.accumulate}"
             raise ConfigError(f"train.batch_size={config.train.batch_size} does not divide among {parts}.")
         prepared = prepare(config)
-        if config.overwrite and group.is_main:  # all at once: the same command without overwrite goes on from here
+        if config.overwrite and group.is_main:  # all at once: the same command without overwrite resumes from here
             for fold in folds:
-                with hold(fold_folder(config.run, fold)):
-                    clear(fold_folder(config.run, fold), "*")
+                with hold(run.fold(fold)):
+                    clear(run.fold(fold), "*")
         group.agree(0)  # the others wait until all is cleared
         for fold in folds:
             run_fold(config, prepared, fold, group)
 
 
 def run_fold(config: Config, prepared: Prepared, fold: int, group: Group) -> None:
-    """Train a fold that is not finished, then predict the test images. The main process holds the folder meanwhile."""
-    folder = fold_folder(config.run, fold)
+    """Train a fold that is not finished, decide for the run anew, predict the test images.
+
+    The main process holds the fold's folder meanwhile.
+    """
+    run = Run(config.run, folds=(fold,))
+    folder = run.fold(fold)
     with hold(folder) if group.is_main else contextlib.nullcontext():
-        check_same_settings(folder, config)  # again: another process may have begun it meanwhile
-        if group.agree(is_finished(folder)):
+        check_same_settings(run, fold, config)  # again: another process may have begun it meanwhile
+        if group.agree(run.is_finished(fold)):
             print(f"{folder} is finished and kept; overwrite=true trains it again.")
         else:
             if group.is_main:
-                clear(folder, "*" if not is_begun(folder) else ".*.tmp")  # what a killed process left
-                write_config(config, folder)
-            precision = choose_precision(config.train.precision, choose_device(config.train.device))
-            train_fold(config, prepared, fold, precision, group)
+                clear(folder, "*" if not run.is_begun(fold) else ".*.tmp")  # what a killed process left
+                write_config(config, run.config_file(fold))
+            train_fold(config, prepared, fold, choose_run_precision(config), group)
             if group.is_main:
                 finish_fold(folder)
+                run.decision(config.decode)
         if group.is_main and prepared.test is not None and not (folder / "test.parquet").exists():
-            predict_folds(config, Member(config.run, "", [fold]), prepared.test)
+            predict_run(config, run, prepared.test)
 
 
 @contextmanager
 def print_once(group: Group) -> Iterator[None]:
-    """Of several processes only the main one prints."""
+    """Let only the main one of several processes print."""
     if group.is_main:
         yield
         return
@@ -91,37 +95,44 @@ def print_once(group: Group) -> Iterator[None]:
 
 
 def check_settings(config: Config, folds: Sequence[int]) -> None:
-    """Raises now what training would raise after minutes of preparation: about the device, the network, the run."""
+    """Raise now what training would raise after minutes of preparation: about the device, the network, the run."""
+    run = Run(config.run)
     device = choose_device(config.train.device)
     parse_policy(config.augment.policy)
     if config.train.tensorboard:
         check_extra("tensorboard", "tensorboard", purpose="train.tensorboard=true")
-    new_folds = [fold for fold in folds if config.overwrite or not is_begun(fold_folder(config.run, fold))]
+    new_folds = [fold for fold in folds if config.overwrite or not run.is_begun(fold)]
     is_launcher = config.launch.processes > 1 and not was_launched()  # it would hold a GPU, and its processes check too
-    if not is_launcher and any(config.overwrite or not is_finished(fold_folder(config.run, fold)) for fold in folds):
+    if not is_launcher and any(config.overwrite or not run.is_finished(fold) for fold in folds):
         check_compiler(config.train, device)
     if new_folds:
         create_network(config.model, config.data.size, graphemes=np.zeros((1, len(HEADS)), np.int64))
-    check_pseudo(config, new_folds)
+    if config.data.pseudo:
+        from okkhor.pipeline.pseudo_labels import check_pseudo  # where it is asked for
+
+        check_pseudo(config, new_folds)
     if config.decode.rule == "grapheme" and config.model.graphemes == "none":
-        raise ConfigError("decode.rule=grapheme: set model.graphemes=linear or arcface, whose head it reads.")
+        raise ConfigError(
+            "decode.rule=grapheme needs a network with a grapheme head: model.graphemes=linear or arcface."
+        )
     if config.model.init_from:
         for fold in new_folds:
-            find_source(config, fold)
-    replaced = [fold_folder(config.run, fold) for fold in folds] if config.overwrite else []
-    for path in sorted((RUNS / config.run).glob("fold*/config.yaml")):
-        if path.parent not in replaced:
-            check_same_settings(path.parent, config)
+            find_init_source(config, fold)
+    for path in sorted(run.folder.glob("fold*/config.yaml")):
+        fold = int(path.parent.name.removeprefix("fold"))
+        if not (config.overwrite and fold in folds):
+            check_same_settings(run, fold, config)
 
 
-def check_same_settings(folder: Path, config: Config) -> None:
-    """All folds of a run share their settings. Raises ConfigError where this one was begun with others."""
-    if not (folder / "config.yaml").exists():
+def check_same_settings(run: Run, fold: int, config: Config) -> None:
+    """Raise ConfigError where a fold of the run was begun with other settings: all folds share theirs."""
+    path = run.config_file(fold)
+    if not path.exists():
         return
-    differing = differing_settings(load_stored(folder / "config.yaml"), config, FREE_SETTINGS + SPEED_SETTINGS)
+    differing = differing_settings(load_stored(path), config, FREE_SETTINGS + SPEED_SETTINGS)
     if differing:
         raise ConfigError(
-            f"{folder} was begun with other settings ({', '.join(differing[:5])}). "
+            f"{path.parent} was begun with other settings ({', '.join(differing[:5])}). "
             "Give these a run of their own with run=<name>, or set overwrite=true and name all folds of the run."
         )
 
@@ -136,7 +147,7 @@ def clear(folder: Path, pattern: str) -> None:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold a fold's folder meanwhile. Raises InputError where another process does."""
+    """Hold a fold's folder meanwhile. Raise InputError where another process does."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / ".lock"
     try:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections import defaultdict
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from okkhor.config_rendering import HandConfig
-from okkhor.processes import ctrl_c_held_back, end_with_parent
+from okkhor.processes import end_with_parent, signals_held_back
 from okkhor.rendering.competition_format import put_image, shard_ranges, write_shard
 from okkhor.rendering.fonts import Face, draw_mask, find_parts
 from okkhor.rendering.glyphs import Glyph, trace_glyph
@@ -51,7 +52,7 @@ def start_workers(processes: int) -> Iterator[Executor]:
     else:
         # spawn: a fork of a process in which torch or OpenCV have started threads may hang.
         workers = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), prepare_worker)
-        with ctrl_c_held_back():
+        with signals_held_back(signal.SIGINT):
             for _ in range(processes):  # each task starts a process while none is at leisure
                 workers.submit(os.getpid)
     try:

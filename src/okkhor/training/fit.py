@@ -1,11 +1,11 @@
-"""Epoch after epoch: train, validate, keep the best weights, save the state."""
+"""`fit`: epoch after epoch, train, validate, keep the best weights, save the state."""
 
 import json
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from tqdm import tqdm
@@ -20,82 +20,64 @@ from okkhor.training.loop import Batch, Trainer, train_epoch
 from okkhor.training.monitoring import Events, add_epoch, open_events, profile_steps
 
 
-class Order(Protocol):
-    """The batches of an epoch, in an order that `epoch` fixes; `first_batch` is where to go on."""
-
-    epoch: int
-    first_batch: int
+class Loader(Protocol):
+    """The batches of an epoch, which its number fixes, from `first_batch` on."""
 
     def __len__(self) -> int: ...
 
+    def epoch(self, number: int = 0, first_batch: int = 0) -> Iterator[Batch]: ...
+
 
 Scores = tuple[dict[str, float], Predictions]
-"""On the whole validation fold, `score` the one to maximise, and what was predicted there."""
-
-
-class Validate(Protocol):
-    """Scores a network. Raises KeyboardInterrupt between two batches where it should stop: all is saved before."""
-
-    def __call__(self, network: torch.nn.Module, *, should_stop: Callable[[], bool]) -> Scores: ...
-
-
-PrepareEpoch = Callable[[int, Callable[[], bool]], None]
-"""Called before an epoch's batches with its number, from 0, and with what says that it should end early."""
+"""Scores on the whole validation fold, of which `score` is maximised, and what was predicted there."""
+ShouldStop = Callable[[], bool]
+"""Whether a person or the system has asked for an end."""
+Evaluate = Callable[[torch.nn.Module, ShouldStop], Scores | None]
+"""Score a network on the validation fold; None where it was stopped between two batches."""
 Save = Callable[[torch.nn.Module, Predictions, str], None]
-"""A network and what it predicts, to be kept under a name: "" for the best, or the cycle that it ends."""
+"""Keep a network and what it predicts under a name: "" for the best, `-cycle<k>` for a snapshot."""
+PrepareEpoch = Callable[[int, ShouldStop], None]
+"""Prepare the images of an epoch, whose number counts from 0, before its batches."""
 
 
 def fit(
     trainer: Trainer,
-    loader: Iterable[Batch],
-    order: Order,
-    validate: Validate,
+    loader: Loader,
+    evaluate: Evaluate,
     save: Save,
     folder: Path,
     prepare_epoch: PrepareEpoch | None = None,
 ) -> Progress:
-    """Train to the last epoch, or as long as time and patience last; from folder/state.pt where it is there.
+    """Train to the last epoch, or until time or patience is over; from folder/state.pt where it is there.
 
     Writes state.pt and log.jsonl after each epoch, state.pt also before its validation and every `save_minutes`. Killed
-    at any moment, the same call ends with the same weights. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, when all
-    is saved.
+    at any moment, the same call ends with the same weights.
+
+    Raises
+    ------
+    KeyboardInterrupt : after Ctrl-C or SIGTERM, when the state is saved
+    InputError : where the state does not fit the data, or a loss is not finite
     """
-    state = folder / "state.pt"
-    progress = _find_progress(trainer, order, state)
+    progress = _find_progress(trainer, len(loader), folder / "state.pt")
     wants_events = trainer.recipe.train.tensorboard and trainer.group.is_main
-
-    def save_all() -> None:
-        if trainer.group.is_main:
-            save_state(state, progress, trainer.parts())
-
     with stop_on_signals(patient=trainer.group.size > 1) as stop, open_events(folder, progress, wants_events) as events:
-        check = partial(validate, should_stop=lambda: stop.requested and not stop.patient)
+        run = _Fit(trainer, loader, evaluate, save, folder, prepare_epoch, progress, stop, events)
         while progress.epoch < trainer.recipe.train.epochs and not progress.is_over:
-            interrupted, was_trained = False, progress.is_trained
-            if prepare_epoch is not None and not (was_trained and trainer.average is None):
-                _prepare_epoch(trainer, progress, prepare_epoch, stop)
-            if not was_trained:
-                interrupted = _run_epoch(trainer, loader, order, progress, state, stop, events)
-                save_all()
-            if progress.is_trained:
-                _end_epoch(trainer, loader, order, progress, check, save, folder / "log.jsonl", events)
-                save_all()  # and then it is printed: whoever reads the output may be gone
-                print("  ".join(f"{name} {value:.4g}" for name, value in progress.history[-1].items()), flush=True)
-            if interrupted or trainer.group.add([stop.requested], trainer.precision.device)[0]:
+            if not run.do_epoch() or run.any_process(stop.requested):
                 raise KeyboardInterrupt
     if progress.epoch < trainer.recipe.train.epochs:
         print(f"Training ended before its last epoch: {progress.ended}.")
     return progress
 
 
-def _find_progress(trainer: Trainer, order: Order, state: Path) -> Progress:
-    """Where to go on, or the beginning. Raises InputError where the state does not fit the data, or each other's."""
-    progress = Progress(num_batches=len(order))
+def _find_progress(trainer: Trainer, num_batches: int, state: Path) -> Progress:
+    """Load where to resume, or begin. Raises InputError where the state fits neither the data nor other processes'."""
+    progress = Progress(num_batches=num_batches)
     if state.exists():
         progress = load_state(state, trainer.parts())
-        if progress.num_batches != len(order):
+        if progress.num_batches != num_batches:
             raise InputError(
-                f"{state}: an epoch had {progress.num_batches} batches, now it has {len(order)}: the training images "
+                f"{state}: an epoch had {progress.num_batches} batches, now it has {num_batches}: the training images "
                 "have changed. Set run=<name>, or overwrite=true."
             )
         if progress.epoch < trainer.recipe.train.epochs:
@@ -106,105 +88,139 @@ def _find_progress(trainer: Trainer, order: Order, state: Path) -> Progress:
     return progress
 
 
-def _prepare_epoch(trainer: Trainer, progress: Progress, prepare_epoch: PrepareEpoch, stop: StopRequest) -> None:
-    """The main process prepares, the others wait for it. Raises KeyboardInterrupt where it is told to stop."""
-    started = time.monotonic()
-    if trainer.group.is_main:
-        prepare_epoch(progress.epoch, lambda: stop.requested)
-    if trainer.group.add([stop.requested], trainer.precision.device)[0]:
-        raise KeyboardInterrupt
-    progress.add_seconds(time.monotonic() - started)
+@dataclass
+class _Fit:
+    """What the parts of an epoch share."""
 
+    trainer: Trainer
+    loader: Loader
+    evaluate: Evaluate
+    save: Save
+    folder: Path
+    prepare_epoch: PrepareEpoch | None
+    progress: Progress
+    stop: StopRequest
+    events: Events
 
-def _run_epoch(
-    trainer: Trainer,
-    loader: Iterable[Batch],
-    order: Order,
-    progress: Progress,
-    state: Path,
-    stop: StopRequest,
-    events: Events,
-) -> bool:
-    """Do the batches of the epoch that are left, up to a request to stop, which it returns, or the end of the time."""
-    settings, group = trainer.recipe.train, trainer.group
-    order.epoch, order.first_batch = progress.epoch, progress.batch
-    size = settings.batch_size
-    label = f"epoch {progress.epoch + 1}/{settings.epochs}"
-    first, disable = progress.batch * size, None if group.is_main else True
-    with tqdm(total=len(order) * size, initial=first, desc=label, unit="image", disable=disable, leave=False) as bar:
-        before, saved = time.monotonic(), time.monotonic()
-        losses = train_epoch(trainer, loader, progress.epoch, progress.batch)
-        if settings.profile and group.is_main and not (trace := state.with_name("trace.json")).exists():
-            losses = profile_steps(losses, trainer.precision.device, trace)
-        for loss in losses:
-            progress.batch += 1
-            progress.loss_sum += loss
-            events.add_scalar("step/loss", loss, progress.epoch * len(order) + progress.batch)
-            now = time.monotonic()
-            progress.add_seconds(now - before)
-            before = now
-            bar.update(size)
-            bar.set_postfix(loss=f"{progress.loss_sum / progress.batch:.3f}", refresh=False)
-            late = group.is_main and 0 < settings.max_minutes * 60 <= progress.all_seconds
-            stops, lates = group.add([stop.requested, late], trainer.precision.device)
-            if lates:
-                progress.ended = f"train.max_minutes={settings.max_minutes:g} have passed"
-            if stops or lates:
-                return stops > 0
-            if group.is_main and now - saved > settings.save_minutes * 60:
-                save_state(state, progress, trainer.parts())
-                saved = time.monotonic()
-    return False
+    def do_epoch(self) -> bool:
+        """Do what is left of an epoch. Returns False where it was stopped; the state is saved then."""
+        was_trained = self.progress.is_trained
+        needs_images = not was_trained or self.trainer.average is not None
+        if self.prepare_epoch is not None and needs_images and not self.prepare(self.prepare_epoch):
+            return False
+        finished = was_trained or self.train()
+        if not was_trained:
+            self.save_state()
+        return (not self.progress.is_trained or self.validate()) and finished
 
+    def prepare(self, prepare_epoch: PrepareEpoch) -> bool:
+        """Let the main process prepare the images; the others wait for it."""
+        started = time.monotonic()
+        if self.trainer.group.is_main:
+            prepare_epoch(self.progress.epoch, lambda: self.stop.requested)
+        if self.any_process(self.stop.requested):
+            return False
+        self.progress.add_seconds(time.monotonic() - started)
+        return True
 
-def _end_epoch(
-    trainer: Trainer,
-    loader: Iterable[Batch],
-    order: Order,
-    progress: Progress,
-    validate: Callable[[torch.nn.Module], Scores],
-    save: Save,
-    log: Path,
-    events: Events,
-) -> None:
-    """Validate, keep the weights if they are the best, write the line of the epoch, move on to the next."""
-    started = time.monotonic()
-    network = _choose_network(trainer, loader, order, progress)
-    trainer.group.share_buffers(network)
-    scores, predictions = validate(network)
-    progress.all_seconds += time.monotonic() - started
-    is_best = scores["score"] > progress.best_score
-    if is_best:
-        progress.best_score, progress.best_epoch = scores["score"], progress.epoch
-    cycle = trainer.recipe.snapshot_after(progress.epoch)
-    line = {
-        "epoch": progress.epoch + 1,
-        "train_loss": round(progress.loss_sum / progress.batch, 5),
-        **{name: round(value, 5) for name, value in scores.items()},
-        "learning_rate": trainer.schedule.get_last_lr()[0],
-        "seconds": round(progress.seconds, 1),
-        "images_per_second": round(progress.batch * trainer.recipe.train.batch_size / progress.seconds, 1),
-    }
-    progress.history.append(line)
-    if trainer.group.is_main:
+    def train(self) -> bool:
+        """Do the batches that are left, up to a request to stop (returns False) or the end of the time."""
+        settings, group, progress = self.trainer.recipe.train, self.trainer.group, self.progress
+        size, first = settings.batch_size, progress.batch
+        losses = train_epoch(self.trainer, self.loader.epoch(progress.epoch, first), progress.epoch, first)
+        if settings.profile and group.is_main and not (trace := self.folder / "trace.json").exists():
+            losses = profile_steps(losses, self.trainer.precision.device, trace)
+        saved = before = time.monotonic()
+        with self.progress_bar() as bar:
+            for loss in losses:
+                progress.batch += 1
+                progress.loss_sum += loss
+                self.events.add_scalar("step/loss", loss, progress.epoch * len(self.loader) + progress.batch)
+                now = time.monotonic()
+                progress.add_seconds(now - before)
+                before = now
+                bar.update(size)
+                bar.set_postfix(loss=f"{progress.loss_sum / progress.batch:.3f}", refresh=False)
+                late = group.is_main and 0 < settings.max_minutes * 60 <= progress.all_seconds
+                stops, lates = group.add([self.stop.requested, late], self.trainer.precision.device)
+                if lates:
+                    progress.ended = f"train.max_minutes={settings.max_minutes:g} have passed"
+                if stops or lates:
+                    return not stops
+                if group.is_main and now - saved > settings.save_minutes * 60:
+                    self.save_state()
+                    saved = time.monotonic()
+        return True
+
+    def progress_bar(self) -> Any:
+        settings, size = self.trainer.recipe.train, self.trainer.recipe.train.batch_size
+        return tqdm(
+            total=len(self.loader) * size,
+            initial=self.progress.batch * size,
+            desc=f"epoch {self.progress.epoch + 1}/{settings.epochs}",
+            unit="image",
+            disable=None if self.trainer.group.is_main else True,
+            leave=False,
+        )
+
+    def validate(self) -> bool:
+        """Validate, keep the weights if they are the best, write the epoch's line. Returns False where stopped."""
+        trainer, progress = self.trainer, self.progress
+        started = time.monotonic()
+        network = self.choose_network()
+        trainer.group.share_buffers(network)
+        found = self.evaluate(network, lambda: self.stop.requested and not self.stop.patient)
+        if found is None:
+            return False
+        scores, predictions = found
+        progress.all_seconds += time.monotonic() - started
+        is_best = scores["score"] > progress.best_score
         if is_best:
-            save(network, predictions, "")
-        if cycle is not None:
-            save(network, predictions, f"-cycle{cycle}")
-        with replacing(log) as temporary:
-            temporary.write_text("".join(json.dumps(entry) + "\n" for entry in progress.history))
-        add_epoch(events, line, len(order))
-    if not progress.ended and trainer.recipe.is_stale(progress.epoch, progress.best_epoch):
-        progress.ended = f"train.patience={trainer.recipe.train.patience} epochs brought no better score"
-    progress.start_epoch(progress.epoch + 1)
+            progress.best_score, progress.best_epoch = scores["score"], progress.epoch
+        cycle = trainer.recipe.snapshot_after(progress.epoch)
+        line = self.describe_epoch(scores)
+        progress.history.append(line)
+        if trainer.group.is_main:
+            if is_best:
+                self.save(network, predictions, "")
+            if cycle is not None:
+                self.save(network, predictions, f"-cycle{cycle}")
+            with replacing(self.folder / "log.jsonl") as temporary:
+                temporary.write_text("".join(json.dumps(entry) + "\n" for entry in progress.history))
+            add_epoch(self.events, line, len(self.loader))
+        if not progress.ended and trainer.recipe.is_stale(progress.epoch, progress.best_epoch):
+            progress.ended = f"train.patience={trainer.recipe.train.patience} epochs brought no better score"
+        progress.start_epoch(progress.epoch + 1)
+        self.save_state()  # and then the line is printed: whoever reads the output may be gone
+        print("  ".join(f"{name} {value:.4g}" for name, value in line.items()), flush=True)
+        return True
 
+    def choose_network(self) -> torch.nn.Module:
+        """Return the network to validate: in the last epochs the mean of the weights (SWA), where it is asked for."""
+        trainer, progress = self.trainer, self.progress
+        is_whole = progress.batch == len(self.loader)
+        if trainer.average is None or not is_whole or not trainer.recipe.averages_after(progress.epoch):
+            return trainer.best_network
+        trainer.average.update_parameters(trainer.network)
+        batches = (images for images, _ in self.loader.epoch(progress.epoch))
+        measure_batch_norm(trainer.average.module, batches, trainer.precision)
+        return trainer.average.module
 
-def _choose_network(trainer: Trainer, loader: Iterable[Batch], order: Order, progress: Progress) -> torch.nn.Module:
-    """The network to validate: in the last epochs the mean over their ends, where that is asked for."""
-    is_whole = progress.batch == len(order)
-    if trainer.average is None or not is_whole or not trainer.recipe.averages_after(progress.epoch):
-        return trainer.best_network
-    trainer.average.update_parameters(trainer.network)
-    order.epoch, order.first_batch = progress.epoch, 0
-    measure_batch_norm(trainer.average.module, (images for images, _ in loader), trainer.precision)
-    return trainer.average.module
+    def describe_epoch(self, scores: dict[str, float]) -> dict[str, Any]:
+        """Make the epoch's line of log.jsonl."""
+        progress = self.progress
+        return {
+            "epoch": progress.epoch + 1,
+            "train_loss": round(progress.loss_sum / progress.batch, 5),
+            **{name: round(value, 5) for name, value in scores.items()},
+            "learning_rate": self.trainer.schedule.get_last_lr()[0],
+            "seconds": round(progress.seconds, 1),
+            "images_per_second": round(progress.batch * self.trainer.recipe.train.batch_size / progress.seconds, 1),
+        }
+
+    def save_state(self) -> None:
+        if self.trainer.group.is_main:
+            save_state(self.folder / "state.pt", self.progress, self.trainer.parts())
+
+    def any_process(self, value: bool) -> bool:
+        return self.trainer.group.add([value], self.trainer.precision.device)[0] > 0
