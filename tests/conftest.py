@@ -20,7 +20,7 @@ from okkhor.data.competition import TestSet, TrainSet, read_test_set, read_train
 from okkhor.errors import InputError
 from okkhor.models.network import create_network
 from okkhor.models.weights import save_weights
-from okkhor.pipeline.run import fold_folder, write_config
+from okkhor.pipeline.run import Run, write_config
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -103,8 +103,8 @@ def untrained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
     config = settings.load_config(["config=smoke", "train.device=cpu", "train.precision=float32", "run=untrained"])
     for fold in (0, 1):
-        folder = fold_folder(config.run, fold)
-        write_config(config, folder)
+        folder = Run(config.run).fold(fold)
+        write_config(config, folder / "config.yaml")
         save_weights(create_network(config.model, config.data.size), folder / "model.safetensors")
         (folder / "metrics.json").write_text("{}")
     return config.run

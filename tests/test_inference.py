@@ -15,7 +15,7 @@ from okkhor.data.competition import TestSet as Images
 from okkhor.data.shards import Shard
 from okkhor.models.network import create_network
 from okkhor.pipeline import inference
-from okkhor.pipeline.inference import Readers, collect, predict_blocks, predict_images
+from okkhor.pipeline.inference import Networks, collect, predict_blocks, predict_test
 from okkhor.predictions import concatenate
 from okkhor.scoring.ensembling import combine
 from okkhor.training.device import Precision
@@ -37,21 +37,23 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def make_readers(size: int, batch_size: int, num_networks: int, crop: bool = False, graphemes: Any = "none") -> Readers:
+def make_networks(
+    size: int, batch_size: int, num_networks: int, crop: bool = False, graphemes: Any = "none"
+) -> Networks:
     triples = np.array([(0, 0, 0), (2, 1, 0)]) if graphemes != "none" else None
     model = replace(MODEL, graphemes=graphemes)
     networks = {f"fold {k}": create_network(model, size, triples).eval() for k in range(num_networks)}
-    return Readers(networks, DataConfig(size=size, crop_to_ink=crop, cache_dir="unused"), batch_size, PRECISION, 1)
+    return Networks(networks, DataConfig(size=size, crop_to_ink=crop, cache_dir="unused"), batch_size, PRECISION, 1)
 
 
 def test_members_that_prepare_images_otherwise_are_shown_the_same_shards_decoded_once(
     test_set: Images, decoded: list[str], tmp_path: Path
 ) -> None:
-    members = [make_readers(32, 1, 2), make_readers(48, 3, 1), make_readers(32, 2, 1, True, "linear")]
+    members = [make_networks(32, 1, 2), make_networks(48, 3, 1), make_networks(32, 2, 1, True, "linear")]
     blocks = list(predict_blocks(members, test_set, tmp_path))
     assert decoded == [shard.path.name for shard in test_set.shards]
     for number, member in enumerate(members):
-        alone = predict_images(member, test_set)
+        alone = predict_test(member, test_set)
         together = collect((block[number] for block in blocks), test_set)
         assert (alone[0].marginals is not None) == (number == 2)
         for fold, (one, other) in enumerate(zip(alone, together, strict=True)):
@@ -62,11 +64,11 @@ def test_members_that_prepare_images_otherwise_are_shown_the_same_shards_decoded
 def test_a_mean_taken_block_by_block_is_that_of_the_whole_tables(
     test_set: Images, decoded: list[str], tmp_path: Path
 ) -> None:
-    member = make_readers(32, 2, 3)
-    names = list(member.networks)
+    member = make_networks(32, 2, 3)
+    names = list(member.by_name)
     blocks = ([combine(tables, names)] for (tables,) in predict_blocks([member], test_set, tmp_path))
     (mean,) = collect(blocks, test_set)
-    assert_same(mean, combine(predict_images(member, test_set), names))
+    assert_same(mean, combine(predict_test(member, test_set), names))
     assert len(decoded) == 2 * len(test_set.shards)
 
 
@@ -86,9 +88,9 @@ class Recording(nn.Module):
 def test_every_image_is_shown_once_in_the_order_of_the_ids(
     test_set: Images, decoded: list[str], batch_size: int
 ) -> None:
-    readers = make_readers(32, batch_size, 1)
-    recording = Recording(readers.networks["fold 0"])
-    (table,) = predict_images(replace(readers, networks={"fold 0": recording}), test_set)
+    networks = make_networks(32, batch_size, 1)
+    recording = Recording(networks.by_name["fold 0"])
+    (table,) = predict_test(replace(networks, by_name={"fold 0": recording}), test_set)
     assert table.image_ids.tolist() == [f"Test_{number}" for number in range(NUM_TEST)]
     assert recording.seen == [number_of(image_id) for image_id in table.image_ids]
     assert decoded

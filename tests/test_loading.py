@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ from helpers import GRAPHEMES, NUM_TRAIN, SMALL, TRIPLES, number_of, read_number
 
 from okkhor.config import AugmentConfig
 from okkhor.data.augmentation import Augmentation
-from okkhor.data.batches import BatchLoader
 from okkhor.data.competition import TrainSet
 from okkhor.data.loading import Batch, BatchesInOrder, CachedImages, PlannedBatch, ShuffledBatches
 from okkhor.label_triples import Labels
@@ -25,7 +25,7 @@ def make_images(
 
 
 def load(images: CachedImages, indices: Sequence[int]) -> Batch:
-    return images.load(PlannedBatch(0, 0, 0, list(indices)))
+    return images[PlannedBatch(0, 0, 0, list(indices))]
 
 
 def assert_labels_fit(images: torch.Tensor, labels: torch.Tensor) -> list[int]:
@@ -40,22 +40,22 @@ def test_every_validation_image_comes_once_in_order_with_its_own_labels(
     small_cache: Path, train_set: TrainSet, num_workers: int
 ) -> None:
     rows = np.array([20, 3, 4, 17, 9, 1, 0])
-    numbers = []
-    for images, labels in BatchLoader(
-        make_images(small_cache, train_set, rows), BatchesInOrder(7, 3), num_workers, False
-    ):
-        assert images.dtype == torch.uint8
-        assert images.shape[1:] == (1, SMALL, SMALL)
-        numbers += assert_labels_fit(images, labels)
-    assert numbers == [number_of(image_id) for image_id in train_set.image_ids(rows)]
+    loader = Loader(make_images(small_cache, train_set, rows), BatchesInOrder(7, 3), num_workers)
+    with closing(loader):
+        for _ in range(2):  # the same each time
+            numbers = []
+            for images, labels in loader.epoch():
+                assert images.dtype == torch.uint8
+                assert images.shape[1:] == (1, SMALL, SMALL)
+                numbers += assert_labels_fit(images, labels)
+            assert numbers == [number_of(image_id) for image_id in train_set.image_ids(rows)]
 
 
 def test_every_training_image_comes_once_an_epoch_with_its_own_labels(small_cache: Path, train_set: TrainSet) -> None:
-    order = ShuffledBatches(NUM_TRAIN, 8, seed=0)
-    loader = BatchLoader(make_images(small_cache, train_set, np.arange(NUM_TRAIN)), order, 0, pin=False)
+    loader = Loader(make_images(small_cache, train_set, np.arange(NUM_TRAIN)), ShuffledBatches(NUM_TRAIN, 8, seed=0))
     orders = []
-    for order.epoch in range(2):
-        batches = list(loader)
+    for epoch in range(2):
+        batches = list(loader.epoch(epoch))
         assert len(batches) == len(loader) == 3
         orders.append([number for batch in batches for number in assert_labels_fit(*batch)])
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(NUM_TRAIN))
@@ -64,17 +64,15 @@ def test_every_training_image_comes_once_an_epoch_with_its_own_labels(small_cach
 
 def load_epochs(small_cache: Path, train_set: TrainSet, num_workers: int, seed: int = 0) -> list[torch.Tensor]:
     """The augmented images of two epochs, each (24, 1, 32, 32), by row of train.csv."""
-    rows = np.arange(NUM_TRAIN)
     order = ShuffledBatches(NUM_TRAIN, 6, seed)
-    images = make_images(
-        small_cache, train_set, rows, Augmentation(AugmentConfig(policy="affine+erase", probability=2)), seed
-    )
-    loader = BatchLoader(images, order, num_workers, pin=False, keeps_workers=True)
+    augmentation = Augmentation(AugmentConfig(policy="affine+erase", probability=2))
+    images = make_images(small_cache, train_set, np.arange(NUM_TRAIN), augmentation, seed)
     epochs = []
-    for order.epoch in range(2):
-        loaded = torch.cat([batch for batch, _ in loader])
-        places = torch.tensor([row for batch in order for row in batch.indices])
-        epochs.append(loaded[places.argsort()])
+    with closing(Loader(images, order, num_workers)) as loader:
+        for epoch in range(2):
+            loaded = torch.cat([batch for batch, _ in loader.epoch(epoch)])
+            places = torch.tensor([row for batch in order.epoch(epoch) for row in batch.indices])
+            epochs.append(loaded[places.argsort()])
     return epochs
 
 
@@ -83,6 +81,14 @@ def test_augmentation_is_the_same_with_0_1_and_2_workers(small_cache: Path, trai
     for num_workers in (1, 2):
         for epoch, images in enumerate(load_epochs(small_cache, train_set, num_workers)):
             assert torch.equal(images, expected[epoch])
+
+
+def test_an_epoch_that_was_left_leaves_nothing_for_the_next(small_cache: Path, train_set: TrainSet) -> None:
+    images, order = make_images(small_cache, train_set, np.arange(NUM_TRAIN)), ShuffledBatches(NUM_TRAIN, 4, seed=0)
+    with closing(Loader(images, order, num_workers=1)) as loader:
+        next(loader.epoch(0))
+        found = [assert_labels_fit(*batch) for batch in loader.epoch(1, first_batch=2)]
+    assert found == [batch.indices for batch in order.epoch(1, first_batch=2)]
 
 
 def test_augmentation_differs_between_epochs_images_and_seeds(small_cache: Path, train_set: TrainSet) -> None:
@@ -95,19 +101,11 @@ def test_augmentation_differs_between_epochs_images_and_seeds(small_cache: Path,
     assert len(torch.unique(holes, dim=0)) > NUM_TRAIN * 0.8, "images of a batch are changed alike"
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
-def test_validation_is_the_same_each_time(small_cache: Path, train_set: TrainSet, num_workers: int) -> None:
-    images, order = make_images(small_cache, train_set, np.arange(NUM_TRAIN)), BatchesInOrder(NUM_TRAIN, 10)
-    loader = BatchLoader(images, order, num_workers, pin=False)
-    for (first, _), (second, _) in zip(loader, loader, strict=True):
-        assert torch.equal(first, second)
-
-
 @pytest.mark.parametrize(("num_images", "batch_size"), [(24, 8), (25, 8), (7, 8), (2, 2), (100, 33)])
 def test_an_epoch_has_each_image_at_most_once_in_batches_of_one_size(num_images: int, batch_size: int) -> None:
     order = ShuffledBatches(num_images, batch_size, seed=3)
-    for order.epoch in range(3):
-        batches = list(order)
+    for epoch in range(3):
+        batches = list(order.epoch(epoch))
         assert len(batches) == len(order) >= 1
         assert {len(batch.indices) for batch in batches} == {min(batch_size, num_images)}
         counts = Counter(number for batch in batches for number in batch.indices)
@@ -119,28 +117,23 @@ def test_an_epoch_has_each_image_at_most_once_in_batches_of_one_size(num_images:
 def test_the_images_left_out_are_others_each_epoch() -> None:
     order = ShuffledBatches(19, 6, seed=0)
     left_out: list[int] = []
-    for order.epoch in range(20):
-        left_out.append(*set(range(19)) - {number for batch in order for number in batch.indices})
+    for epoch in range(20):
+        left_out.append(*set(range(19)) - {number for batch in order.epoch(epoch) for number in batch.indices})
     assert len(set(left_out)) > 5
 
 
-def test_an_epoch_goes_on_in_the_middle_as_if_it_had_not_stopped() -> None:
+def test_an_epoch_is_resumed_in_the_middle_as_if_it_had_not_stopped() -> None:
     order = ShuffledBatches(50, 8, seed=4)
-    order.epoch = 2
-    whole = list(order)
-    resumed = ShuffledBatches(50, 8, seed=4)
-    resumed.epoch, resumed.first_batch = 2, 4
-    assert list(resumed) == whole[4:]
-    assert len(resumed) == len(whole)
+    assert list(order.epoch(2, first_batch=4)) == list(order.epoch(2))[4:]
 
 
 @pytest.mark.parametrize("weights", [None, np.linspace(0.1, 1, 50)])
-@pytest.mark.parametrize("num_processes", [2, 3])
-def test_processes_share_each_batch_in_equal_parts(weights: np.ndarray | None, num_processes: int) -> None:
-    orders = [ShuffledBatches(50, 12, 4, weights, process, num_processes) for process in range(num_processes)]
-    alone = list(ShuffledBatches(50, 12, 4, weights))
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_processes_share_each_batch_in_equal_parts(weights: np.ndarray | None, world_size: int) -> None:
+    orders = [ShuffledBatches(50, 12, 4, weights, rank, world_size).epoch() for rank in range(world_size)]
+    alone = ShuffledBatches(50, 12, 4, weights).epoch()
     for whole, parts in zip(alone, zip(*orders, strict=True), strict=True):
-        assert {len(part.indices) for part in parts} == {12 // num_processes}
+        assert {len(part.indices) for part in parts} == {12 // world_size}
         assert {(part.epoch, part.number) for part in parts} == {(whole.epoch, whole.number)}
         assert sorted(index for part in parts for index in part.indices) == sorted(whole.indices)
 
@@ -150,7 +143,7 @@ def test_a_process_without_validation_images_loads_none(
     small_cache: Path, train_set: TrainSet, num_workers: int
 ) -> None:
     images = make_images(small_cache, train_set, np.arange(0))
-    assert list(BatchLoader(images, BatchesInOrder(0, 8), num_workers, pin=False)) == []
+    assert list(Loader(images, BatchesInOrder(0, 8), num_workers).epoch()) == []
 
 
 def test_augmentation_cools_down_from_the_set_epoch(small_cache: Path, train_set: TrainSet) -> None:
@@ -158,10 +151,10 @@ def test_augmentation_cools_down_from_the_set_epoch(small_cache: Path, train_set
     still = Augmentation(AugmentConfig(cooldown_strength=0))
     images = CachedImages([small_cache], rows, train_set.labels(rows), still, cooldown_from=2)
     plain = make_images(small_cache, train_set, rows)
-    for order.epoch in range(4):
-        (batch,) = order
-        changed = not torch.equal(images.load(batch)[0], plain.load(batch)[0])
-        assert changed == (order.epoch < 2)
+    for epoch in range(4):
+        (batch,) = order.epoch(epoch)
+        changed = not torch.equal(images[batch][0], plain[batch][0])
+        assert changed == (epoch < 2)
 
 
 def test_the_grapheme_is_a_column_behind_the_heads(small_cache: Path, train_set: TrainSet) -> None:
@@ -172,11 +165,11 @@ def test_the_grapheme_is_a_column_behind_the_heads(small_cache: Path, train_set:
 
 def test_seed_and_epoch_alone_fix_the_order() -> None:
     torch.manual_seed(1)
-    first = list(ShuffledBatches(50, 8, seed=4))
+    first = list(ShuffledBatches(50, 8, seed=4).epoch())
     torch.manual_seed(2)
-    assert list(ShuffledBatches(50, 8, seed=4)) == first
-    assert list(ShuffledBatches(50, 8, seed=5)) != first
-    numbers = [number for batch in ShuffledBatches(50, 8, seed=0) for number in batch.indices]
+    assert list(ShuffledBatches(50, 8, seed=4).epoch()) == first
+    assert list(ShuffledBatches(50, 8, seed=5).epoch()) != first
+    numbers = [number for batch in ShuffledBatches(50, 8, seed=0).epoch() for number in batch.indices]
     assert numbers != sorted(numbers)
 
 

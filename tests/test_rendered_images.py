@@ -14,10 +14,10 @@ from okkhor.config import Config, DataConfig
 from okkhor.data.cache import open_cache
 from okkhor.errors import ConfigError
 from okkhor.pipeline.rendered_images import (
+    EpochRenderer,
     choose_graphemes,
     choose_rendered,
     plan_fresh_images,
-    render_for_epochs,
 )
 from okkhor.rendering.graphemes import Grapheme, decompose, read_graphemes
 from okkhor.schema import GRAPHEME, HEAD_NAMES
@@ -122,8 +122,7 @@ def test_epochs_that_share_their_images_draw_them_once_and_again_after_a_new_sta
     images = replace(plan_fresh_images(configure(), [Grapheme("ক", KNOWN["ক"])] * 3), processes=1)
 
     def draw(epochs: Sequence[int], num_epochs: int) -> list[bytes]:
-        prepare = render_for_epochs(images, path, num_epochs)  # what a run that goes on makes anew
-        assert prepare is not None
+        prepare = EpochRenderer(images, path, num_epochs)  # which a resumed run makes anew
         drawn = []
         for epoch in epochs:
             prepare(epoch, lambda: False)

@@ -19,6 +19,7 @@ from torch import nn
 
 from okkhor.config import LossConfig, MixConfig, OptimizerConfig, TrainConfig
 from okkhor.errors import ConfigError, InputError
+from okkhor.label_triples import Labels
 from okkhor.models.network import create_network
 from okkhor.pipeline import fold
 from okkhor.pipeline.training_set import TrainingSet
@@ -31,7 +32,7 @@ from okkhor.training.averaging import StepAverage, make_epoch_average, measure_b
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.device import Precision, check_compiler, choose_device, choose_precision
 from okkhor.training.distributed import Group
-from okkhor.training.fit import PrepareEpoch, Validate, fit
+from okkhor.training.fit import Evaluate, PrepareEpoch, Scores, fit
 from okkhor.training.loop import Batch, Trainer, clip_gradient, infer, resize, split, train_epoch
 from okkhor.training.loss import ThreeHeadLoss
 from okkhor.training.mixing import MixedBatch
@@ -39,7 +40,7 @@ from okkhor.training.optimizer import make_optimizer, make_schedule
 from okkhor.training.recipe import Recipe
 
 CPU = torch.device("cpu")
-LABELS = {head.name: np.arange(8) % head.num_classes for head in HEADS}
+LABELS = Labels.from_columns({head.name: np.arange(8) % head.num_classes for head in HEADS})
 
 
 class TinyNetwork(nn.Module):
@@ -55,19 +56,15 @@ class TinyNetwork(nn.Module):
         return {name: head(features) for name, head in self.heads.items()}
 
 
-class TinyBatches:
-    """Four batches an epoch, made from the epoch's number; `first_batch` is where to go on."""
-
-    def __init__(self) -> None:
-        self.epoch = 0
-        self.first_batch = 0
+class TinyLoader:
+    """Four batches an epoch, made from the epoch's number."""
 
     def __len__(self) -> int:
         return 4
 
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in range(self.first_batch, 4):
-            generator = torch.Generator().manual_seed(100 * self.epoch + batch)
+    def epoch(self, number: int = 0, first_batch: int = 0) -> Iterator[Batch]:
+        for batch in range(first_batch, 4):
+            generator = torch.Generator().manual_seed(100 * number + batch)
             images = torch.randint(0, 256, (8, 1, 8, 8), dtype=torch.uint8, generator=generator)
             yield images, torch.stack([torch.arange(8) % head.num_classes for head in HEADS], dim=1)
 
@@ -113,10 +110,9 @@ def run(
     saved: Saved | None = None,
     killed: bool = False,
     prepare_epoch: PrepareEpoch | None = None,
-    validate: Validate | None = None,
+    evaluate: Evaluate | None = None,
 ) -> Progress:
     """Fit for the recipe's epochs of four batches; stop_at: the batch during which a signal, or a kill, comes."""
-    batches = TinyBatches()
     seen = 0
     loss = trainer.loss
 
@@ -132,20 +128,10 @@ def run(
     trainer.loss = count
     nothing = Predictions(np.array([], dtype=np.str_), {})
 
-    def sum_up(network: nn.Module, *, should_stop: Callable[[], bool]) -> tuple[dict[str, float], Predictions]:
-        if should_stop():
-            raise KeyboardInterrupt
-        return {"score": float(next(network.parameters()).detach().sum())}, nothing
+    def sum_up(network: nn.Module, should_stop: Callable[[], bool]) -> Scores | None:
+        return None if should_stop() else ({"score": float(next(network.parameters()).detach().sum())}, nothing)
 
-    return fit(
-        trainer,
-        batches,
-        batches,
-        validate=validate or sum_up,
-        save=saved or Saved(),
-        folder=folder,
-        prepare_epoch=prepare_epoch,
-    )
+    return fit(trainer, TinyLoader(), evaluate or sum_up, saved or Saved(), folder, prepare_epoch)
 
 
 class Killed(Exception):  # noqa: N818
@@ -165,18 +151,17 @@ def scale_loss(trainer: Trainer, factor: float) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_training_lowers_the_loss_in_each_precision(dtype: torch.dtype) -> None:
     trainer = make_trainer(dtype)
-    batches = TinyBatches()
     losses = []
     for _ in range(3):
-        losses += list(train_epoch(trainer, batches))
+        losses += list(train_epoch(trainer, TinyLoader().epoch()))
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
 
 
 def test_the_gradient_scaler_of_float16_trains_the_same_as_no_scaler_does() -> None:
-    plain = list(train_epoch(make_trainer(), TinyBatches()))
+    plain = list(train_epoch(make_trainer(), TinyLoader().epoch()))
     trainer = make_trainer()
     trainer.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
-    assert list(train_epoch(trainer, TinyBatches())) == pytest.approx(plain, rel=1e-4)
+    assert list(train_epoch(trainer, TinyLoader().epoch())) == pytest.approx(plain, rel=1e-4)
     assert Precision(CPU, torch.float16).make_scaler().is_enabled()
     assert not Precision(CPU, torch.bfloat16).make_scaler().is_enabled()
 
@@ -186,7 +171,7 @@ def test_a_scaler_skips_the_step_whose_gradients_overflow() -> None:
     trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
     scale_loss(trainer, 1e20)
     before = copy.deepcopy(trainer.network.heads.state_dict())  # type: ignore[union-attr]
-    next(train_epoch(trainer, TinyBatches()))
+    next(train_epoch(trainer, TinyLoader().epoch()))
     after = trainer.network.heads.state_dict()  # type: ignore[union-attr]
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert trainer.scaler.get_scale() < 2.0**127
@@ -225,8 +210,8 @@ def test_a_compiled_network_trains_alike_and_its_running_mean_is_its_own() -> No
         cast(nn.Dropout, cast(TinyNetwork, trainer.network).body[4]).p = 0  # drawn otherwise there
         if is_compiled:
             trainer.network.compile(mode="default")
-        losses.append(list(train_epoch(trainer, TinyBatches())))
-        means.append(trainer.best_network.eval()(next(iter(TinyBatches()))[0])["grapheme_root"])
+        losses.append(list(train_epoch(trainer, TinyLoader().epoch())))
+        means.append(trainer.best_network.eval()(next(TinyLoader().epoch())[0])["grapheme_root"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert torch.allclose(means[0], means[1], atol=0.02)  # of .3: Adam makes much of small gradients
 
@@ -236,7 +221,7 @@ def test_a_loss_that_is_not_finite_stops_training_before_the_step() -> None:
     scale_loss(trainer, float("nan"))
     before = [parameter.clone() for parameter in trainer.network.parameters()]
     with pytest.raises(InputError, match="The loss is nan at step 0"):
-        next(train_epoch(trainer, TinyBatches()))
+        next(train_epoch(trainer, TinyLoader().epoch()))
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.network.parameters(), strict=True))
 
 
@@ -315,16 +300,15 @@ def test_a_signal_during_validation_stops_at_once_and_going_on_begins_with_it(
     def prepare(epoch: int, _should_stop: Callable[[], bool]) -> None:
         epochs.append(epoch)
 
-    def validate(network: nn.Module, *, should_stop: Callable[[], bool]) -> tuple[dict[str, float], Predictions]:  # noqa: ARG001
+    def evaluate(_network: nn.Module, should_stop: Callable[[], bool]) -> None:
         assert not should_stop()
         signal.raise_signal(number)
         assert should_stop()
-        raise KeyboardInterrupt
 
     unbroken, broken, resumed = (make_trainer(max_minutes=max_minutes, swa_epochs=swa_epochs) for _ in range(3))
     whole = run(unbroken, tmp_path / "unbroken")
     with pytest.raises(KeyboardInterrupt):
-        run(broken, tmp_path / "broken", validate=validate)
+        run(broken, tmp_path / "broken", evaluate=evaluate)
     assert not (tmp_path / "broken/log.jsonl").exists()
     rest = run(resumed, tmp_path / "broken", prepare_epoch=prepare)
     assert [line["score"] for line in rest.history] == [line["score"] for line in whole.history]
@@ -351,7 +335,7 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole() -> None:
         assert isinstance(trainer.network, TinyNetwork)
         trainer.network.body[2] = trainer.network.body[4] = nn.Identity()  # batch norm sees each part alone
         trainer.ema = None
-        next(train_epoch(trainer, TinyBatches()))
+        next(train_epoch(trainer, TinyLoader().epoch()))
     for one, other in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
@@ -370,7 +354,7 @@ def test_a_gradient_that_is_not_finite_stops_training_before_the_step() -> None:
     weight.register_hook(lambda gradient: gradient * float("nan"))
     before = weight.detach().clone()
     with pytest.raises(InputError, match="The length of the gradient is nan at step 0"):
-        next(train_epoch(trainer, TinyBatches()))
+        next(train_epoch(trainer, TinyLoader().epoch()))
     assert torch.equal(weight, before)
 
 
@@ -397,7 +381,7 @@ def test_no_gradient_is_longer_than_the_clipping_norm(monkeypatch: pytest.Monkey
     before = [parameter.clone() for parameter in trainer.network.parameters()]
     monkeypatch.setattr(trainer.schedule, "step", lambda: None)
     rate = trainer.optimizer.param_groups[0]["lr"]
-    next(train_epoch(trainer, TinyBatches()))
+    next(train_epoch(trainer, TinyLoader().epoch()))
     after = trainer.network.parameters()
     moved = torch.cat([(a - b).flatten() for a, b in zip(after, before, strict=True)]).norm().item()
     assert moved == pytest.approx(rate * 1e-3, rel=0.01)
@@ -499,7 +483,7 @@ def test_batch_norm_is_measured_over_all_batches_as_torch_does_it() -> None:
     twin.load_state_dict(network.state_dict())
     for part in (network, twin):
         part.body[4] = nn.Identity()  # dropout draws other numbers
-    images = [images for images, _ in TinyBatches()]
+    images = [images for images, _ in TinyLoader().epoch()]
     measure_batch_norm(network, images, Precision(CPU, torch.float32))
     torch.optim.swa_utils.update_bn(images, twin)
     torch.testing.assert_close(network.state_dict(), twin.state_dict())
@@ -542,7 +526,7 @@ def test_the_second_signal_stops_at_once() -> None:
 def test_inference_gives_probabilities_and_leaves_batch_norm_alone() -> None:
     network = TinyNetwork()
     before = copy.deepcopy(network.state_dict())
-    (predicted, *_) = infer(network, TinyBatches(), Precision(CPU, torch.float32))
+    (predicted, *_) = infer(network, TinyLoader().epoch(), Precision(CPU, torch.float32))
     for head in HEADS:
         assert predicted[head.name].shape == (8, head.num_classes)
         assert torch.allclose(predicted[head.name].sum(dim=1), torch.ones(8), atol=1e-5)

@@ -1,7 +1,7 @@
 """`add_rendered`: images that are rendered anew for each epoch, beside a fold's real images."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from okkhor.rendering.fonts import Face, find_faces, shapes_well
 from okkhor.rendering.fresh import FreshImages
 from okkhor.rendering.graphemes import Grapheme, label_grapheme, read_graphemes, unseen_candidates
 from okkhor.schema import GRAPHEME, HEAD_NAMES
-from okkhor.training.fit import PrepareEpoch
 
 
 def add_rendered(training: TrainingSet, config: Config, train: pd.DataFrame, fold: int) -> TrainingSet:
@@ -30,8 +29,8 @@ def add_rendered(training: TrainingSet, config: Config, train: pd.DataFrame, fol
     extended = training.extended(path, np.arange(len(rendered)), Labels(triples))
     new = triples[find_graphemes(Labels(triples), training.graphemes) < 0]
     graphemes = np.concatenate([training.graphemes, np.unique(new, axis=0)])
-    prepare = render_for_epochs(plan_fresh_images(config, rendered), path, config.data.rendered_epochs)
-    return replace(extended, graphemes=graphemes, prepare_epoch=prepare)
+    renderer = EpochRenderer(plan_fresh_images(config, rendered), path, config.data.rendered_epochs)
+    return replace(extended, graphemes=graphemes, prepare_epoch=renderer)
 
 
 def choose_rendered(config: Config, train: pd.DataFrame, num_images: int) -> list[Grapheme]:
@@ -105,15 +104,17 @@ def plan_fresh_images(config: Config, graphemes: list[Grapheme]) -> FreshImages:
     )
 
 
-def render_for_epochs(fresh: FreshImages, path: Path, num_epochs: int) -> PrepareEpoch:
-    """Return what renders the images of an epoch into the file: new images every num_epochs epochs."""
-    drawn: int | None = None
+@dataclass
+class EpochRenderer:
+    """Renders the images of an epoch into a file: new images every num_epochs epochs."""
 
-    def prepare(epoch: int, should_stop: Callable[[], bool]) -> None:
-        nonlocal drawn
-        first = epoch - epoch % num_epochs
-        if first != drawn:
-            fresh.render(path, first, should_stop)
-            drawn = first
+    fresh: FreshImages
+    path: Path
+    num_epochs: int
+    drawn: int | None = None  # the epoch that the file's images were drawn for
 
-    return prepare
+    def __call__(self, epoch: int, should_stop: Callable[[], bool]) -> None:
+        first = epoch - epoch % self.num_epochs
+        if first != self.drawn:
+            self.fresh.render(self.path, first, should_stop)
+            self.drawn = first
