@@ -13,7 +13,7 @@ from helpers import GRAPHEMES, NUM_TRAIN, SMALL, TRIPLES, number_of, read_number
 from okkhor.config import AugmentConfig
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.competition import TrainSet
-from okkhor.data.loading import Batch, BatchesInOrder, CachedImages, PlannedBatch, ShuffledBatches
+from okkhor.data.loading import Batch, BatchesInOrder, CachedImages, Loader, PlannedBatch, ShuffledBatches
 from okkhor.label_triples import Labels
 from okkhor.schema import HEAD_NAMES
 
