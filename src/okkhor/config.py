@@ -173,12 +173,11 @@ class RehearseConfig:
 class BenchConfig:
     """What ./run.sh bench measures, and how thoroughly."""
 
-    parts: tuple[str, ...] = ("cache", "loader", "render", "train", "predict", "memory", "start", "scaling")
+    parts: tuple[str, ...] = ("cache", "loader", "train", "predict", "scaling")
     sizes: tuple[int, ...] = (64, 128)  # pixels, at which training and prediction are measured
     repeats: int = 5  # interleaved pairs of what is compared; their median counts
     images: int = 512  # that a network is measured on, each time
-    multiples: tuple[int, ...] = (1, 2, 4, 8)  # of the rows of train, for what time and memory do as they grow
-    minutes: float = 0.25  # that each number of processes trains for
+    multiples: tuple[int, ...] = (1, 2, 4, 8)  # of the rows of train, over which bench.parts=[scaling] measures
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How the benchmark measures: in interleaved pairs, and in processes of their own."""
+"""How the benchmark measures: `measure_share` in interleaved pairs, `call_apart` in a process with its own memory."""
 
 import multiprocessing
 import re
@@ -9,13 +9,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import torch
 
 from okkhor.processes import end_with_parent
 
-T = TypeVar("T")
+Work = Callable[[], int]
+"""Processes images (or rows) and returns how many."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,8 @@ class Target:
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. value: the median of what was measured from `lowest` to `highest`."""
+    """A line of the table. value: the median of the measured values; lowest, highest: their range."""
 
-    part: str
     name: str
     value: float
     unit: str
@@ -38,80 +38,73 @@ class Figure:
 
     @property
     def is_met(self) -> bool | None:
-        """None where there is no target."""
+        """None without a target."""
         if self.target is None:
             return None
         return self.value >= self.target.limit if self.target.sense == "at least" else self.value <= self.target.limit
 
 
-def timer() -> float:
-    """Seconds. As torch.utils.benchmark's, whose import warns wherever CUDA's compiler is without a GPU."""
+def make_figure(name: str, values: list[float], unit: str, target: Target | None = None) -> Figure:
+    return Figure(name, median(values), unit, min(values), max(values), target)
+
+
+def read_clock() -> float:
+    """Seconds, after the device has finished its work. torch.utils.benchmark's timer warns without a CUDA compiler."""
     if torch.accelerator.is_available():
-        torch.accelerator.synchronize()  # its kernels run on after the call that started them
+        torch.accelerator.synchronize()  # kernels run on after the call that started them
     return time.perf_counter()
 
 
-def make_figure(part: str, name: str, values: list[float], unit: str, target: Target | None = None) -> Figure:
-    return Figure(part, name, median(values), unit, min(values), max(values), target)
+def measure_rate(work: Work) -> float:
+    """Images (or rows) per second."""
+    started = read_clock()
+    number = work()
+    return number / (read_clock() - started)
 
 
-Run = Callable[[], int]
-"""Does something to so many images (or rows), whose number it returns."""
+def measure_share(name: str, ours: Work, bare: Work, repeats: int, least: float, unit: str) -> list[Figure]:
+    """Measure the pipeline's rate, the rate of the bare work, and their quotient, the share.
 
-
-def measure_rate(run: Run) -> float:
-    """Images per second."""
-    started = timer()
-    number = run()
-    return number / (timer() - started)
-
-
-def compare(part: str, name: str, ours: Run, bare: Run, repeats: int, least: float, unit: str) -> list[Figure]:
-    """The pipeline's rate, the bare one, and the share of it, whose target is `least`.
-
-    After one of each to warm up they take turns, so that whatever else the machine does hits both alike, and each
-    other pair is the other way round.
+    Both run once to warm up, then in turn, so that other load on the machine slows both alike; every second pair runs
+    in reverse order. repeats: the number of pairs. least: the target of the share. unit: of both rates.
     """
     ours(), bare()
     pairs = []
     for repeat in range(repeats):
-        one, other = (ours, bare) if repeat % 2 == 0 else (bare, ours)
-        first, second = measure_rate(one), measure_rate(other)
-        pairs.append((first, second) if repeat % 2 == 0 else (second, first))
+        works = (ours, bare) if repeat % 2 == 0 else (bare, ours)
+        rates = [measure_rate(work) for work in works]
+        pairs.append(rates if repeat % 2 == 0 else rates[::-1])
     return [
-        make_figure(part, name, [rate for rate, _ in pairs], unit),
-        make_figure(part, f"{name}, bare", [rate for _, rate in pairs], unit),
-        make_figure(part, f"{name}, share", [rate / most for rate, most in pairs], "", Target("at least", least)),
+        make_figure(name, [rate for rate, _ in pairs], unit),
+        make_figure(f"{name}, bare", [rate for _, rate in pairs], unit),
+        make_figure(f"{name}, share", [rate / bare_rate for rate, bare_rate in pairs], "", Target("at least", least)),
     ]
 
 
-class Apart(NamedTuple, Generic[T]):
-    """What a function gave in a process of its own. memory: the most that the process has held, bytes."""
+class Apart(NamedTuple):
+    """The result of a function in its own process, and its cost. peak_bytes: the most memory that the process held."""
 
-    result: T
+    result: Any
     seconds: float
-    memory: int
+    peak_bytes: int
 
 
-def run_apart(function: Callable[..., T], *arguments: object) -> Apart[T]:
-    """Call it in a fresh process, so that its memory is its own."""
+def call_apart(function: Callable[..., object], *arguments: object) -> Apart:
+    """Call a function in a fresh process, whose memory holds nothing else."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_call, function, arguments, torch.get_num_threads()).result()
 
 
-def _call(function: Callable[..., T], arguments: tuple[object, ...], num_threads: int) -> Apart[T]:
+def _call(function: Callable[..., object], arguments: tuple[object, ...], num_threads: int) -> Apart:
     threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(num_threads)
-    started = timer()
+    started = read_clock()
     result = function(*arguments)
-    return Apart(result, timer() - started, read_memory("status", "VmHWM"))
+    return Apart(result, read_clock() - started, read_memory("status", "VmHWM"))
 
 
 def read_memory(file: str, field: str, process: int | str = "self") -> int:
-    """A field of a process's status or smaps_rollup, bytes.
-
-    Not getrusage: its peak is handed down from a parent to what it starts.
-    """
+    """Read a field of a process's status or smaps_rollup, bytes. A child's getrusage begins with its parent's peak."""
     text = Path(f"/proc/{process}/{file}").read_text()
     found = re.search(rf"^{field}:\s+(\d+) kB$", text, re.MULTILINE)
     assert found, f"no {field} in {file}"

@@ -7,7 +7,7 @@ from okkhor.pipeline.run import RUNS
 from okkhor.rendering.outlines import draw_outline
 from okkhor.report.page import write_report
 from okkhor.report.report import make_report
-from okkhor.report.source import open_source
+from okkhor.report.run_data import read_run_data
 from okkhor.settings import load_arguments
 
 
@@ -16,8 +16,8 @@ def main(arguments: Sequence[str]) -> None:
     names = config.runs or ((config.run,) if config.run else ())
     if len(names) not in (1, 2):
         raise ConfigError("report needs run=<run>, or runs=[<run>,<another>] for two side by side.")
-    sources = [open_source(name, config.fold, arguments) for name in names]
-    beside = f"-beside-{sources[1].member.run}{sources[1].member.suffix}" if len(sources) == 2 else ""
-    path = RUNS / sources[0].member.run / f"report{sources[0].member.suffix}{beside}.html"
-    write_report(make_report(sources), draw_outline, path)
+    runs = [read_run_data(name, config.fold, arguments) for name in names]
+    beside = f"-beside-{runs[1].member.run}{runs[1].member.suffix}" if len(runs) == 2 else ""
+    path = RUNS / runs[0].member.run / f"report{runs[0].member.suffix}{beside}.html"
+    write_report(make_report(runs), draw_outline, path)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, one file without a network. Open it in a browser.")

@@ -1,7 +1,7 @@
-"""Where a network looks: which places of an image speak for the class that a head decides for.
+"""`map_activation`: which places of an image speak for the class that a head decides for.
 
-LayerCAM (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943) is Grad-CAM with a gradient of its own for each place, so
-that it may read an earlier, finer feature map than the last one, which has four places for an image of 48 pixels.
+LayerCAM (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943) is Grad-CAM with a gradient for each place. So it may read
+an earlier, finer feature map than the last one, which has four places for an image of 48 pixels.
 """
 
 import numpy as np
@@ -13,14 +13,14 @@ from torch.nn import functional
 from okkhor.label_triples import Labels
 from okkhor.schema import HEAD_NAMES
 
-MIN_PLACES = 6  # rows and columns of the map that is read; finer ones show the strides (EXPERIMENTS.md)
+MIN_PLACES = 6  # rows and columns of the feature map; finer ones show the strides (EXPERIMENTS.md)
 
 
-def map_attention(network: nn.Module, images: Tensor, labels: Labels) -> dict[str, NDArray[np.float32]] | None:
-    """For each head, (B, H, W) float32, 0 to 1: how much each place speaks for the class that labels (B,) name.
+def map_activation(network: nn.Module, images: Tensor, labels: Labels) -> dict[str, NDArray[np.float32]] | None:
+    """For each head, (B, H, W) float32, 0 to 1: how much each place speaks for the class in labels (B,).
 
-    images: (B, 1, H, W) uint8, on the network's device. None where the network has no feature map of MIN_PLACES rows
-    and columns, as a vision transformer, which has tokens.
+    images: (B, 1, H, W) uint8, on the network's device. None for a network without a feature map of MIN_PLACES rows
+    and columns, such as a vision transformer, which has tokens.
     """
     from torchcam.methods import LayerCAM  # an extra, and slow to import
 
@@ -40,19 +40,15 @@ def map_attention(network: nn.Module, images: Tensor, labels: Labels) -> dict[st
 
 @torch.no_grad()
 def find_layer(network: nn.Module, image: Tensor) -> str | None:
-    """The name of the last module of the backbone with a feature map of MIN_PLACES rows and columns at least."""
+    """The name of the backbone's last module whose feature map has at least MIN_PLACES rows and columns."""
     shapes: dict[str, torch.Size] = {}  # in the order in which the modules end
+    names = {module: name for name, module in network.get_submodule("backbone").named_modules(prefix="backbone")}
 
-    def note(name: str) -> None:
-        def hook(_module: nn.Module, _given: object, output: object) -> None:
-            if isinstance(output, Tensor):
-                shapes[name] = output.shape
+    def note(module: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            shapes[names[module]] = output.shape
 
-        handles.append(network.get_submodule(name).register_forward_hook(hook))
-
-    handles: list[torch.utils.hooks.RemovableHandle] = []
-    for name, _ in network.get_submodule("backbone").named_modules(prefix="backbone"):
-        note(name)
+    handles = [module.register_forward_hook(note) for module in names]
     try:
         network(image)
     finally:

@@ -1,18 +1,17 @@
-"""Bengali on a page for a machine that may lack its fonts: each text is drawn once and then referred to."""
+"""`Lettering`: Bengali text as outlines, for a machine that may lack its fonts. Each text is drawn once per page."""
 
 from collections.abc import Callable
 
 from markupsafe import Markup
 
-EM = 1000  # units of an outline to the size of its font
-ABOVE, BELOW = 1000, 500  # of the baseline, shown; what stands out further is seen all the same
+ABOVE, BELOW = 1000, 500  # shown above and below the baseline, in units of 1/1000 of the font's size
 
 Outline = Callable[[str], tuple[str, int] | None]
-"""A text -> an SVG path, EM units to the font's size, y downwards from the baseline, and its width; None: it can't."""
+"""A text -> an SVG path, 1000 units to the font's size, y downwards from the baseline, and its width; or None."""
 
 
 class Lettering:
-    """Called with a text it gives what shows it; `sprite`, for the page's end, the outlines of all texts so far."""
+    """Turns a text into markup that shows it. At the page's end, `sprite` holds the outlines of all texts so far."""
 
     def __init__(self, outline: Outline) -> None:
         self.outline = outline
@@ -33,6 +32,5 @@ class Lettering:
         )
 
     def sprite(self) -> Markup:
-        return Markup('<svg class="sprite" aria-hidden="true"><defs>{}</defs></svg>').format(
-            Markup("").join(self.paths)
-        )
+        paths = Markup("").join(self.paths)
+        return Markup('<svg class="sprite" aria-hidden="true"><defs>{}</defs></svg>').format(paths)

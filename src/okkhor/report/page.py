@@ -1,4 +1,4 @@
-"""What a report says of one run or of two side by side, and the HTML page of it: one file, that fetches nothing."""
+"""`Report`: what a report says of one run or two, and `write_report`, its HTML page: one file that fetches nothing."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from okkhor.config import Config
 from okkhor.files import replacing
 from okkhor.report.lettering import Lettering, Outline
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score, or a difference of two, and its 95 % interval."""
+    """A score, or a difference of two, with its 95 % interval."""
 
     value: float
     low: float
@@ -32,34 +33,8 @@ class ScoreRow:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A class that is read as another. wrong: pictures of images that were; right: of images of the other class."""
-
-    truth: str
-    decoded: str
-    images: int
-    share: float
-    wrong: Sequence[str] = ()
-    right: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A label that is wrong. grapheme: the whole that the image is of; picture: of it, where the images are at hand."""
-
-    image_id: str
-    head: str
-    truth: str
-    decoded: str
-    probability: float
-    truth_probability: float
-    grapheme: str = ""
-    picture: str = ""
-
-
-@dataclass(frozen=True)
-class HeadLook:
-    """picture: the image, coloured where the head looks; decoded: what it reads there."""
+class HeadActivation:
+    """picture: the image, coloured where the head looks."""
 
     head: str
     truth: str
@@ -69,68 +44,49 @@ class HeadLook:
 
 
 @dataclass(frozen=True)
-class Look:
+class Activation:
     image_id: str
     grapheme: str
-    heads: Sequence[HeadLook]
-
-
-@dataclass(frozen=True)
-class ClassRecall:
-    text: str
-    label: int
-    images: int
-    training_images: int
-    recall: float
+    heads: Sequence[HeadActivation]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What training a fold took. seconds: of an epoch, on average, with rendering and without validation."""
+    """The cost of training a fold. images: in an epoch. seconds: an epoch's mean, without validation."""
 
     fold: int
     epochs: int
     images: int
     seconds: float
 
-    @property
-    def images_per_second(self) -> float:
-        return self.images / max(self.seconds, 1e-9)
-
-    @property
-    def minutes(self) -> float:
-        return self.seconds * self.epochs / 60
-
 
 @dataclass(frozen=True)
 class RunReport:
-    """One run. pairs, classes, calibration_errors: by head. aspect: width over height that its pictures are shown in.
+    """One run. pairs, mistakes, classes: rows of the tables of scoring/mistakes.py (pandas' itertuples).
 
-    looks_note, pictures_note: why there are none.
+    aspect: of the pictures, width over height. pairs, classes, calibration_errors: by head. activations_note,
+    pictures_note: why there are none.
     """
 
     name: str
-    preset: str
-    data: str
-    backbone: str
-    size: int
+    config: Config
     aspect: float
     num_images: int
     rows: Sequence[ScoreRow]
-    pairs: Mapping[str, Sequence[Pair]]
-    mistakes: Sequence[Mistake]
-    looks: Sequence[Look]
-    classes: Mapping[str, Sequence[ClassRecall]]
+    pairs: Mapping[str, Sequence[Any]]
+    mistakes: Sequence[Any]
+    activations: Sequence[Activation]
+    classes: Mapping[str, Sequence[Any]]
     calibration_errors: Mapping[str, float]
     costs: Sequence[Cost]
     versions: Mapping[str, str]
-    looks_note: str = ""
+    activations_note: str = ""
     pictures_note: str = ""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """values: of each run; differs: between them."""
+    """values: of each run."""
 
     key: str
     values: Sequence[Any]
@@ -138,28 +94,22 @@ class Setting:
 
     @property
     def differs(self) -> bool:
+        """Whether the runs have different values."""
         return any(value != self.values[0] for value in self.values)
 
     @property
     def is_shown(self) -> bool:
-        """Without being asked for: some run differs from another or from the default."""
+        """Whether the page shows it without a click: a run differs from the other or from the default."""
         return self.differs or self.values[0] != self.default
 
 
 @dataclass(frozen=True)
-class Change:
-    """A class that two runs read differently well."""
-
-    head: str
-    text: str
-    label: int
-    images: int
-    recalls: Sequence[float]
-
-
-@dataclass(frozen=True)
 class Report:
-    """One run or two. learning: figures; recall and reliability: a figure for each head."""
+    """One run or two.
+
+    learning: figures. recall, reliability: by head, a figure. changes: rows of the table `recall` with `recall_other`,
+    the second run's. drawn: what the bootstrap draws for the intervals.
+    """
 
     runs: Sequence[RunReport]
     settings: Sequence[Setting]
@@ -167,8 +117,8 @@ class Report:
     recall: Mapping[str, Markup]
     reliability: Mapping[str, Markup]
     differences: Sequence[ScoreRow] = ()
-    changes: Sequence[Change] = ()
-    drawn: str = "images"  # what is drawn anew for the intervals
+    changes: Sequence[Any] = ()
+    drawn: str = "images"
 
     @property
     def title(self) -> str:
@@ -176,7 +126,7 @@ class Report:
 
 
 def write_report(report: Report, outline: Outline, path: Path) -> None:
-    """Write the page. outline: draws Bengali, see Lettering."""
+    """Write the page of a report. outline: draws Bengali text, see Lettering."""
     environment = Environment(
         loader=PackageLoader("okkhor.report", "."),
         autoescape=True,
@@ -184,15 +134,11 @@ def write_report(report: Report, outline: Outline, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"words": _words, "short": _short, "breakable": _breakable, "score": _score, "plain": _plain}
+    environment.filters |= {"short": _short, "breakable": _breakable, "score": _score, "plain": _plain}
     lettering = Lettering(outline)
     text = environment.get_template("report.html").render(report=report, lettering=lettering)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _short(head: str) -> str:
@@ -200,12 +146,12 @@ def _short(head: str) -> str:
 
 
 def _breakable(key: str) -> Markup:
-    """A setting's key, which a narrow table may break behind each part."""
+    """A setting's key, which a narrow table may break after each point and underscore."""
     return Markup("<wbr>").join(re.findall(r"[^._]*[._]?", key))
 
 
 def _score(value: float, sign: str = "") -> str:
-    """.9353 or +.0012: a score without the nought that all have before the point."""
+    """.9353 or +.0012: a score without the zero before the point."""
     return f"{value:{sign}.4f}".replace("0.", ".", 1)
 
 

@@ -1,6 +1,6 @@
-"""What a report says of one run: its scores with intervals, its mistakes, its classes, what it cost."""
+"""`describe_run`: what a report says of one run, and `list_differences` of two."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,108 +8,81 @@ from numpy.typing import NDArray
 
 from okkhor.label_triples import Labels
 from okkhor.pipeline.run import fold_folder, read_log
-from okkhor.report.page import ClassRecall, Cost, RunReport, Score, ScoreRow
-from okkhor.report.picture_section import picture_mistakes, picture_pairs, show_attention
-from okkhor.report.source import Source
+from okkhor.report.page import Cost, RunReport, Score, ScoreRow
+from okkhor.report.picture_section import picture_activations, picture_mistakes, picture_pairs
+from okkhor.report.run_data import RunData
 from okkhor.schema import HEAD_NAMES, IMAGE_HEIGHT, IMAGE_WIDTH
-from okkhor.scoring.decoding import decode
 from okkhor.scoring.metric import bootstrap_heads, competition_score, interval, subsets_of
 from okkhor.scoring.mistakes import expected_calibration_error
 
 
-def describe_run(source: Source, beside: Source) -> RunReport:
-    """beside: the first run of the report, whose images the other one's looks are of too."""
-    data = source.config.data
-    looks, looks_note = show_attention(source, beside)
+def describe_run(run: RunData, first: RunData) -> RunReport:
+    """Describe a run. first: the report's first run; class activations of both runs show the same images."""
+    data, recall = run.config.data, run.tables["recall"]
+    activations, note = picture_activations(run, first)
     gone = f"{data.root} is not here, so there are no pictures. Name the folder: data.root=<folder>"
     return RunReport(
-        name=source.name,
-        preset=source.config.config,
-        data=data.root,
-        backbone=source.config.model.backbone,
-        size=data.size,
+        name=run.name,
+        config=run.config,
         aspect=1.0 if data.crop_to_ink else IMAGE_WIDTH / IMAGE_HEIGHT,
-        num_images=len(source.whole),
-        rows=list_scores(source),
-        pairs=picture_pairs(source),
-        mistakes=picture_mistakes(source),
-        looks=looks,
-        classes=list_classes(source.tables["recall"]),
-        calibration_errors=expected_calibration_error(source.tables["reliability"]),
-        costs=measure_costs(source),
-        versions=source.versions,
-        looks_note=looks_note if source.images else "",
-        pictures_note="" if source.images else gone,
+        num_images=len(run.whole),
+        rows=list_scores(run),
+        pairs=picture_pairs(run),
+        mistakes=picture_mistakes(run),
+        activations=activations,
+        classes={head: list(recall[recall["head"] == head].itertuples()) for head in HEAD_NAMES},
+        calibration_errors=expected_calibration_error(run.tables["reliability"]),
+        costs=measure_costs(run),
+        versions=run.versions,
+        activations_note=note if run.images else "",
+        pictures_note="" if run.images else gone,
     )
 
 
-def list_scores(source: Source) -> list[ScoreRow]:
-    """All images as one set, its subsets, and each fold, where there are several."""
-    whole = source.whole
-    decided = decode(whole.probabilities)
-    several = len(source.folds) > 1
-    names = {"all": "all folds" if several else f"fold {source.member.folds[0]}", "mix": "mix as in the private test"}
+def list_scores(run: RunData) -> list[ScoreRow]:
+    """The scores of all images, of seen and unseen graphemes, and of each fold if there are several."""
+    whole, numbers = run.whole, run.member.folds
+    several = len(numbers) > 1
+    names = {"all": "all folds" if several else f"fold {numbers[0]}", "mix": "mix as in the private test"}
     subsets = {names.get(name, name): weights for name, weights in subsets_of(whole.unseen, len(whole)).items()}
     if several:
-        which = np.repeat(source.member.folds, [len(fold.predictions) for fold in source.folds])
-        subsets |= {f"fold {number}": (which == number).astype(np.float64) for number in source.member.folds}
-    return [estimate(name, source, decided, weights) for name, weights in subsets.items()]
+        fold_of = np.repeat(numbers, [len(fold.predictions) for fold in run.folds])
+        subsets |= {f"fold {number}": (fold_of == number).astype(np.float64) for number in numbers}
+    return [estimate(name, run, [run.decoded], weights) for name, weights in subsets.items()]
 
 
-def estimate(name: str, source: Source, decided: Labels, weights: NDArray[np.float64]) -> ScoreRow:
-    """The scores of a subset, with the interval of sets of its size drawn from it."""
+def list_differences(one: RunData, other: RunData) -> list[ScoreRow]:
+    """The other run's scores minus the first run's, on the same images in the same bootstrap samples."""
+    rows = pd.Index(other.whole.image_ids).get_indexer(one.whole.image_ids)
+    decoded = [one.decoded, other.decoded.rows(rows)]
+    subsets = subsets_of(one.whole.unseen, len(one.whole))
+    return [estimate(name, one, decoded, weights) for name, weights in subsets.items()]
+
+
+def estimate(name: str, run: RunData, decoded: Sequence[Labels], weights: NDArray[np.float64]) -> ScoreRow:
+    """The scores of a subset, with 95 % intervals by the bootstrap; with two `decoded`, the second's minus the first's.
+
+    weights: (N,) float64, 0 for images outside the subset.
+    """
     rows = weights > 0
-    labels, read = select(source.whole.labels, rows), select(decided, rows)
-    scores = competition_score(labels, read, weights[rows])
-    draws = bootstrap_heads(labels, [read], weights[rows], groups=groups_of(source, rows))
-    return ScoreRow(name, int(rows.sum()), {key: Score(scores[key], *interval(draws[key][0])) for key in scores})
+    truth, chosen = run.labels.rows(rows), [labels.rows(rows) for labels in decoded]
+    groups = None if run.groups is None else pd.factorize(run.groups[rows])[0].astype(np.int64)
+    scores = [competition_score(truth, labels, weights[rows]) for labels in chosen]
+    draws = bootstrap_heads(truth, chosen, weights[rows], groups=groups)
+    found = {}
+    for key in scores[0]:
+        value, drawn = scores[-1][key], draws[key][-1]
+        if len(decoded) == 2:
+            value, drawn = value - scores[0][key], drawn - draws[key][0]
+        found[key] = Score(value, *interval(drawn))
+    return ScoreRow(name, int(rows.sum()), found)
 
 
-def estimate_differences(one: Source, other: Source) -> list[ScoreRow]:
-    """The other run's scores less the first's, on the same images, which are drawn for both at once."""
-    places = {image_id: row for row, image_id in enumerate(other.whole.image_ids.tolist())}
-    order = np.array([places[image_id] for image_id in one.whole.image_ids.tolist()])
-    decided = [decode(one.whole.probabilities), select(decode(other.whole.probabilities), order)]
-    labels = one.whole.labels
-    assert labels is not None
-    found = []
-    for name, weights in subsets_of(one.whole.unseen, len(one.whole)).items():
-        rows = weights > 0
-        truth, read = select(labels, rows), [select(table, rows) for table in decided]
-        before, after = (competition_score(truth, table, weights[rows]) for table in read)
-        draws = bootstrap_heads(truth, read, weights[rows], groups=groups_of(one, rows))
-        gains = {key: Score(after[key] - before[key], *interval(draws[key][1] - draws[key][0])) for key in before}
-        found.append(ScoreRow(name, int(rows.sum()), gains))
-    return found
-
-
-def groups_of(source: Source, rows: NDArray[np.bool_]) -> NDArray[np.int64] | None:
-    """The groups of these rows, numbered anew from 0."""
-    return None if source.groups is None else pd.factorize(source.groups[rows])[0].astype(np.int64)
-
-
-def select(table: Labels | None, rows: NDArray[Any]) -> Labels:
-    """These rows of what each head says."""
-    assert table is not None, "out of fold the labels are known"
-    return table.rows(rows)
-
-
-def list_classes(table: pd.DataFrame) -> dict[str, list[ClassRecall]]:
-    """For each head, its classes, the one with the lowest recall first."""
-    return {
-        head: [
-            ClassRecall(row.component, row.label, row.images, row.training_images, row.recall)
-            for row in table[table["head"] == head].itertuples()
-        ]
-        for head in HEAD_NAMES
-    }
-
-
-def measure_costs(source: Source) -> list[Cost]:
-    """What each fold's training took, from its log."""
+def measure_costs(run: RunData) -> list[Cost]:
+    """The cost of training each fold, from its log."""
     costs = []
-    for number, fold in zip(source.member.folds, source.folds, strict=True):
-        log = read_log(fold_folder(source.member.run, number))
-        seconds = float(np.mean([line["seconds"] for line in log]))
+    for number, fold in zip(run.member.folds, run.folds, strict=True):
+        log = read_log(fold_folder(run.member.run, number))
+        seconds = max(0.1, float(np.mean([line["seconds"] for line in log])))  # the log rounds to 0.1 s
         costs.append(Cost(number, len(log), int(fold.graphemes.images.sum()), seconds))
     return costs

@@ -1,4 +1,4 @@
-"""A run as a report reads it from the disk: settings, out-of-fold tables, mistakes, and the images where they are."""
+"""`RunData`: a run as a report reads it from the disk, with its settings, out-of-fold tables, mistakes and images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from okkhor.data.cache import build_cache, open_cache
 from okkhor.data.competition import read_train_set
 from okkhor.data.tables import read_class_map
 from okkhor.errors import InputError
+from okkhor.label_triples import Labels
 from okkhor.pipeline.run import Member, fold_folder, open_member, read_out_of_fold
 from okkhor.pipeline.scores import find_mistakes, read_groups
 from okkhor.predictions import Predictions
@@ -20,12 +21,13 @@ from okkhor.rendering.graphemes import read_components
 from okkhor.rendering.outlines import read_shown_components
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.choosing import OutOfFold
+from okkhor.scoring.decoding import decode
 from okkhor.settings import load_stored, read_yaml
 
 
 @dataclass(frozen=True)
 class TrainImages:
-    """pixels: (N, H, W) uint8, ink bright on 0, as networks see them. rows, graphemes: by image_id."""
+    """The images that the network sees. pixels: (N, H, W) uint8, bright ink on 0. rows, graphemes: by image_id."""
 
     pixels: NDArray[np.uint8]
     rows: Mapping[str, int]
@@ -36,14 +38,21 @@ class TrainImages:
 
 
 @dataclass(frozen=True)
-class Source:
-    """texts: for each head, what shows each class. groups: as in bootstrap_heads. images: None where they are gone."""
+class RunData:
+    """A run's settings and results.
+
+    whole: the out-of-fold table of all folds. labels, decoded: its true and its most probable classes.
+    tables: the mistakes, as find_mistakes gives them. texts: for each head, the text that shows each class.
+    groups: as in bootstrap_heads. images: None if the data folder is gone. versions: of the packages that trained it.
+    """
 
     name: str
     member: Member
     config: Config
     folds: list[OutOfFold]
     whole: Predictions
+    labels: Labels
+    decoded: Labels
     tables: dict[str, pd.DataFrame]
     texts: Mapping[str, Sequence[str]]
     groups: NDArray[np.int64] | None
@@ -51,22 +60,25 @@ class Source:
     versions: Mapping[str, str]
 
 
-def open_source(name: str, fold: object, arguments: Sequence[str]) -> Source:
-    """name: of a member. arguments: may say where its data folder and its cache are now."""
+def read_run_data(name: str, fold: object, arguments: Sequence[str]) -> RunData:
+    """Read a run, or a variant of it. arguments: may name where its data folder and its cache are now."""
     member = open_member(name, fold)
     path = fold_folder(member.run, member.folds[0]) / "config.yaml"
     moved = [argument for argument in arguments if argument.startswith(("data.root=", "data.cache_dir="))]
     config = load_stored(path, moved)
     whole, folds = read_out_of_fold(member)
+    assert whole.labels is not None, "out-of-fold tables have labels"
     root = Path(config.data.root)
-    texts = show_components(root)
+    texts = read_texts(root)
     has_data = (root / "train.csv").exists()
-    return Source(
+    return RunData(
         name=name,
         member=member,
         config=config,
         folds=folds,
         whole=whole,
+        labels=whole.labels,
+        decoded=decode(whole.probabilities),
         tables=find_mistakes(whole, [fold.graphemes for fold in folds], texts),
         texts=texts,
         groups=read_groups(config, whole) if has_data else None,
@@ -76,7 +88,7 @@ def open_source(name: str, fold: object, arguments: Sequence[str]) -> Source:
 
 
 def open_images(data: DataConfig, image_ids: NDArray[np.str_]) -> TrainImages:
-    """The images of the data folder, from the cache. Raises InputError where it lacks one that was predicted."""
+    """Open the data folder's images in the cache. Raises InputError if one of image_ids is not in train.csv."""
     train = read_train_set(Path(data.root))
     rows = {image_id: row for row, image_id in enumerate(train.table["image_id"])}
     missing = [image_id for image_id in image_ids.tolist() if image_id not in rows]
@@ -89,13 +101,11 @@ def open_images(data: DataConfig, image_ids: NDArray[np.str_]) -> TrainImages:
     return TrainImages(open_cache(build_cache(train, data)), rows, graphemes)
 
 
-def show_components(root: Path) -> dict[str, Sequence[str]]:
-    """For each head, the text that shows each class: a sign stands on a dotted circle, none is called so."""
+def read_texts(root: Path) -> dict[str, Sequence[str]]:
+    """For each head, the text that shows each class: signs on a dotted circle, `none` for a class without a sign."""
     texts: dict[str, Sequence[str]] = {}
-    given = read_class_map(root) if (root / "class_map.csv").exists() else None
+    given = read_class_map(root) if (root / "class_map.csv").exists() else {}
     for head, plain, shown in zip(HEAD_NAMES, read_components(), read_shown_components(), strict=True):
-        own = plain if given is None else ["" if text == "0" else text for text in given[head]]
-        texts[head] = [
-            (sign if text == known else text) or "none" for text, known, sign in zip(own, plain, shown, strict=True)
-        ]
+        signs = {**dict(zip(plain, shown, strict=True)), "0": ""}
+        texts[head] = [signs.get(text, text) or "none" for text in given.get(head, plain)]
     return texts

@@ -1,0 +1,166 @@
+"""The parts of the benchmark with a network: `bench_train` and `bench_predict`, against the network alone."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import pandas as pd
+import torch
+from torch.nn import functional
+
+from okkhor.bench.timing import Figure, Work, measure_share
+from okkhor.config import Config
+from okkhor.data.augmentation import Augmentation
+from okkhor.data.batches import BatchLoader
+from okkhor.data.cache import build_cache, open_cache
+from okkhor.data.competition import TestSet
+from okkhor.data.loading import BatchesInOrder, CachedImages, ShuffledBatches
+from okkhor.models.network import ThreeHeadNetwork, create_network, place_network
+from okkhor.pipeline.fold import make_trainer, validate
+from okkhor.pipeline.inference import Readers, predict_images
+from okkhor.pipeline.prepared import Prepared
+from okkhor.pipeline.training_set import TrainingSet, select_training_set
+from okkhor.predictions import Predictions
+from okkhor.schema import HEAD_NAMES
+from okkhor.training.device import Precision, choose_device, choose_precision, compile_in_place
+from okkhor.training.distributed import Group
+from okkhor.training.loop import train_epoch
+from okkhor.training.optimizer import make_optimizer
+
+MANY_STEPS = 1_000_000  # of the learning rate's schedule: more than are measured
+
+
+@dataclass(frozen=True)
+class Case:
+    """An untrained network and its input at one image size. name: of all of it, for the table."""
+
+    name: str
+    config: Config
+    prepared: Prepared
+    training: TrainingSet
+    network: ThreeHeadNetwork
+    precision: Precision
+
+    @property
+    def pin(self) -> bool:
+        return self.precision.device.type == "cuda"
+
+
+def make_cases(config: Config, prepared: Prepared) -> Iterator[Case]:
+    """A case for each of bench.sizes."""
+    precision = choose_precision(config.train.precision, choose_device(config.train.device))
+    for size in config.bench.sizes:
+        sized = replace(config, data=replace(config.data, size=size))
+        there = replace(prepared, cache=build_cache(prepared.train, sized.data))
+        training = select_training_set(sized, there, fold=0)
+        network = place_network(create_network(config.model, size, training.graphemes), precision.device)
+        name = f"{config.model.backbone} at {size} pixels in {str(precision.dtype).removeprefix('torch.')}"
+        yield Case(name, sized, there, training, network, precision)
+
+
+def bench_train(config: Config, prepared: Prepared) -> Iterator[Figure]:
+    """Train with the loader; bare: the step on one batch, that is network, loss and optimizer."""
+    for case in make_cases(config, prepared):
+        name, network = f"{case.name}, {config.augment.policy}", deepcopy(case.network)
+        loop = TrainingLoop(case)
+        bare = make_bare_step(replace(case, network=network), loop)
+        yield from measure_share(name, loop.run, bare, config.bench.repeats, least=0.97, unit="images/s")
+
+
+def bench_predict(config: Config, prepared: Prepared) -> Iterator[Figure]:
+    """Validate from the cache and predict from parquet; bare: the forward pass."""
+    for case in make_cases(config, prepared):
+        bare = make_bare_forward(case)
+        for kind, ours in (("validation", make_validation(case)), ("test images", make_prediction(case))):
+            name = f"{kind}, {case.name}"
+            yield from measure_share(name, ours, bare, config.bench.repeats, least=0.95, unit="images/s")
+
+
+class TrainingLoop:
+    """Training as a fold does it, on the last batches of one epoch after another."""
+
+    def __init__(self, case: Case) -> None:
+        config, training = case.config, case.training
+        augmentation = Augmentation(config.augment)
+        images = CachedImages(training.caches, training.rows, training.labels, augmentation, config.seed)
+        self.order = ShuffledBatches(len(images), config.train.batch_size, config.seed)
+        self.num_batches = max(1, min(len(self.order), config.bench.images // self.order.batch_size))
+        self.order.first_batch = len(self.order) - self.num_batches
+        self.loader = BatchLoader(images, self.order, config.data.num_workers, case.pin, keeps_workers=True)
+        self.trainer = make_trainer(case.network, config, case.precision, training, MANY_STEPS, Group())
+
+    def run(self) -> int:
+        """Train on the next epoch's last batches; return the number of images."""
+        self.order.epoch += 1
+        losses = train_epoch(self.trainer, self.loader, self.order.epoch, self.order.first_batch)
+        return len(list(losses)) * self.order.batch_size
+
+
+def make_bare_step(case: Case, loop: TrainingLoop) -> Work:
+    """The loop's number of steps on one batch that stays on the device."""
+    network, device = case.network, case.precision.device
+    compile_in_place(network, case.config.train.compile)
+    optimizer = make_optimizer(network, case.config.optimizer)
+    images, labels = (tensor.to(device) for tensor in next(iter(loop.loader)))
+
+    def step() -> int:
+        network.train()
+        for _ in range(loop.num_batches):
+            with case.precision.autocast():
+                logits = network(images)
+            losses = [functional.cross_entropy(logits[name].float(), labels[:, k]) for k, name in enumerate(HEAD_NAMES)]
+            torch.stack(losses).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return loop.num_batches * len(images)
+
+    return step
+
+
+def make_bare_forward(case: Case) -> Work:
+    """Forward passes for bench.images on one batch that stays on the device."""
+    rows = case.prepared.folds.validation_rows(0)[: case.config.train.batch_size]
+    images = torch.from_numpy(open_cache(case.prepared.cache)[rows]).unsqueeze(1).to(case.precision.device)
+    num_batches = max(1, case.config.bench.images // len(rows))
+
+    @torch.inference_mode()
+    def forward() -> int:
+        case.network.eval()
+        for _ in range(num_batches):
+            with case.precision.autocast():
+                case.network(images)
+        return num_batches * len(rows)
+
+    return forward
+
+
+def make_validation(case: Case) -> Work:
+    """Validation, scores included, on bench.images held-out images of a fold, or on all if there are fewer."""
+    config, train = case.config, case.prepared.train
+    rows = case.prepared.folds.validation_rows(0)[: config.bench.images]
+    labels = train.labels(rows)
+    truth = Predictions(train.image_ids(rows), {}, labels)
+    images, order = (
+        CachedImages([case.prepared.cache], rows, labels),
+        BatchesInOrder(len(rows), config.train.batch_size),
+    )
+    batches = BatchLoader(images, order, config.data.num_workers, case.pin)
+
+    def run() -> int:
+        validate(case.network, batches, truth, case.precision, Group())
+        return len(rows)
+
+    return run
+
+
+def make_prediction(case: Case) -> Work:
+    """Prediction of the first shard of train: test may have few images, Kaggle's shards of both have 50,000."""
+    config, shard = case.config, case.prepared.train.shards[0]
+    test = TestSet(pd.DataFrame({"image_id": shard.image_ids}), (shard,))
+    readers = Readers({"untrained": case.network}, config.data, config.train.batch_size, case.precision, num_views=1)
+
+    def run() -> int:
+        (table,) = predict_images(readers, test)
+        return len(table)
+
+    return run
