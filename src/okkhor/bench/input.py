@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -13,10 +14,9 @@ import pyarrow.parquet as pq
 from okkhor.bench.timing import Figure, measure_share
 from okkhor.config import Config, DataConfig
 from okkhor.data.augmentation import Augmentation, make_transform
-from okkhor.data.batches import BatchLoader
 from okkhor.data.cache import build_cache
 from okkhor.data.competition import TrainSet
-from okkhor.data.loading import CachedImages, ShuffledBatches
+from okkhor.data.loading import CachedImages, Loader, ShuffledBatches
 from okkhor.data.shards import COLUMNS_PER_BLOCK, PIXEL_COLUMNS, Shard
 from okkhor.pipeline.prepared import Prepared
 from okkhor.pipeline.run import RUNS
@@ -63,14 +63,13 @@ def bench_loader(config: Config, prepared: Prepared) -> Iterator[Figure]:
         return len([transform(image=image)["image"] for image in resident])
 
     for num_workers in (0, 1, 2):
-        loader = BatchLoader(images, order, num_workers, pin=False, keeps_workers=True)
         cores = max(1, min(num_workers, len(os.sched_getaffinity(0))))
-        ours = partial(load, loader, order, num_batches, cores)
         name = f"{config.augment.policy} at {config.data.size} pixels, {num_workers} workers"
-        yield from measure_share(name, ours, augment, config.bench.repeats, least=0.85, unit="images/s a core")
+        with closing(Loader(images, order, num_workers)) as loader:
+            ours = partial(load, loader, len(order) - num_batches, cores)
+            yield from measure_share(name, ours, augment, config.bench.repeats, least=0.85, unit="images/s a core")
 
 
-def load(loader: BatchLoader, order: ShuffledBatches, num_batches: int, cores: int) -> int:
-    """Load the last batches of the next epoch; return the number of images a core."""
-    order.epoch, order.first_batch = order.epoch + 1, len(order) - num_batches
-    return sum(len(labels) for _, labels in loader) // cores
+def load(loader: Loader, first_batch: int, cores: int) -> int:
+    """Load the last batches of an epoch; return the number of images a core."""
+    return sum(len(labels) for _, labels in loader.epoch(0, first_batch)) // cores

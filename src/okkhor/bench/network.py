@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 import torch
 from torch.nn import functional
@@ -11,16 +12,14 @@ from torch.nn import functional
 from okkhor.bench.timing import Figure, Work, measure_share
 from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
-from okkhor.data.batches import BatchLoader
 from okkhor.data.cache import build_cache, open_cache
 from okkhor.data.competition import TestSet
-from okkhor.data.loading import BatchesInOrder, CachedImages, ShuffledBatches
+from okkhor.data.loading import CachedImages, Loader, ShuffledBatches
 from okkhor.models.network import ThreeHeadNetwork, create_network, place_network
-from okkhor.pipeline.fold import make_trainer, validate
-from okkhor.pipeline.inference import Readers, predict_images
+from okkhor.pipeline.fold import ValidationFold, make_trainer
+from okkhor.pipeline.inference import Networks, predict_test
 from okkhor.pipeline.prepared import Prepared
 from okkhor.pipeline.training_set import TrainingSet, select_training_set
-from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES
 from okkhor.training.device import Precision, choose_device, choose_precision, compile_in_place
 from okkhor.training.distributed import Group
@@ -83,17 +82,19 @@ class TrainingLoop:
         config, training = case.config, case.training
         augmentation = Augmentation(config.augment)
         images = CachedImages(training.caches, training.rows, training.labels, augmentation, config.seed)
-        self.order = ShuffledBatches(len(images), config.train.batch_size, config.seed)
-        self.num_batches = max(1, min(len(self.order), config.bench.images // self.order.batch_size))
-        self.order.first_batch = len(self.order) - self.num_batches
-        self.loader = BatchLoader(images, self.order, config.data.num_workers, case.pin, keeps_workers=True)
+        order = ShuffledBatches(len(images), config.train.batch_size, config.seed)
+        self.batch_size = order.batch_size
+        self.num_batches = max(1, min(len(order), config.bench.images // order.batch_size))
+        self.loader = Loader(images, order, config.data.num_workers, case.pin)
+        self.epoch = 0
         self.trainer = make_trainer(case.network, config, case.precision, training, MANY_STEPS, Group())
 
     def run(self) -> int:
         """Train on the next epoch's last batches; return the number of images."""
-        self.order.epoch += 1
-        losses = train_epoch(self.trainer, self.loader, self.order.epoch, self.order.first_batch)
-        return len(list(losses)) * self.order.batch_size
+        self.epoch += 1
+        first = len(self.loader) - self.num_batches
+        losses = train_epoch(self.trainer, self.loader.epoch(self.epoch, first), self.epoch, first)
+        return len(list(losses)) * self.batch_size
 
 
 def make_bare_step(case: Case, loop: TrainingLoop) -> Work:
@@ -101,7 +102,7 @@ def make_bare_step(case: Case, loop: TrainingLoop) -> Work:
     network, device = case.network, case.precision.device
     compile_in_place(network, case.config.train.compile)
     optimizer = make_optimizer(network, case.config.optimizer)
-    images, labels = (tensor.to(device) for tensor in next(iter(loop.loader)))
+    images, labels = (tensor.to(device) for tensor in next(loop.loader.epoch()))
 
     def step() -> int:
         network.train()
@@ -136,18 +137,15 @@ def make_bare_forward(case: Case) -> Work:
 
 def make_validation(case: Case) -> Work:
     """Validation, scores included, on bench.images held-out images of a fold, or on all if there are fewer."""
-    config, train = case.config, case.prepared.train
-    rows = case.prepared.folds.validation_rows(0)[: config.bench.images]
-    labels = train.labels(rows)
-    truth = Predictions(train.image_ids(rows), {}, labels)
-    images, order = (
-        CachedImages([case.prepared.cache], rows, labels),
-        BatchesInOrder(len(rows), config.train.batch_size),
-    )
-    batches = BatchLoader(images, order, config.data.num_workers, case.pin)
+    folds = case.prepared.folds
+    rows = folds.validation_rows(0)[: case.config.bench.images]
+    numbers = np.full_like(folds.numbers, 1)
+    numbers[rows] = 0
+    prepared = replace(case.prepared, folds=replace(folds, numbers=numbers))
+    fold = ValidationFold(case.config, prepared, 0, case.precision, Group())
 
     def run() -> int:
-        validate(case.network, batches, truth, case.precision, Group())
+        fold.evaluate(case.network)
         return len(rows)
 
     return run
@@ -157,10 +155,10 @@ def make_prediction(case: Case) -> Work:
     """Prediction of the first shard of train: test may have few images, Kaggle's shards of both have 50,000."""
     config, shard = case.config, case.prepared.train.shards[0]
     test = TestSet(pd.DataFrame({"image_id": shard.image_ids}), (shard,))
-    readers = Readers({"untrained": case.network}, config.data, config.train.batch_size, case.precision, num_views=1)
+    networks = Networks({"untrained": case.network}, config.data, config.train.batch_size, case.precision, num_views=1)
 
     def run() -> int:
-        (table,) = predict_images(readers, test)
+        (table,) = predict_test(networks, test)
         return len(table)
 
     return run

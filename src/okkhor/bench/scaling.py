@@ -16,7 +16,7 @@ from okkhor.data.competition import TestSet, TrainSet
 from okkhor.data.shards import Shard
 from okkhor.files import replacing
 from okkhor.models.network import create_network, place_network
-from okkhor.pipeline.inference import Readers, predict_images
+from okkhor.pipeline.inference import Networks, predict_test
 from okkhor.pipeline.prepared import Prepared
 from okkhor.pipeline.run import RUNS
 from okkhor.predictions import write_predictions
@@ -67,8 +67,8 @@ def predict_and_submit(config: Config, test: TestSet) -> int:
     precision = choose_precision(config.train.precision, choose_device(config.train.device))
     config = replace(config, model=replace(config.model, graphemes="none"))
     network = place_network(create_network(config.model, config.data.size), precision.device)
-    readers = Readers({"untrained": network}, config.data, config.train.batch_size, precision, num_views=1)
-    (table,) = predict_images(readers, test)
+    networks = Networks({"untrained": network}, config.data, config.train.batch_size, precision, num_views=1)
+    (table,) = predict_test(networks, test)
     decoded = decode(table.probabilities)
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=RUNS) as folder:
         write_predictions(table, decoded, Path(folder) / "test.parquet")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from okkhor.errors import ConfigError
-from okkhor.pipeline.run import RUNS, fold_folder, read_log
+from okkhor.pipeline.run import RUNS, Run
 from okkhor.pipeline.train import train_folds
 from okkhor.plots import draw_curves
 from okkhor.settings import load_config, select_folds
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
         config = load_config(["config=degradation", *arguments, f"run={run}", f"model.backbone={backbone}"])
         print(f"\n{title}: {backbone}")
         train_folds(config, folds)
-        logs[title] = read_log(fold_folder(run, folds[0]))
+        logs[title] = Run(run).read_log(folds[0])
     picture = RUNS / f"{given.run}.png"
     draw_curves(logs, picture)
     print(f"{picture}: the two curves.")

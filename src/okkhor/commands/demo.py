@@ -6,7 +6,7 @@ from io import BytesIO
 
 from okkhor.errors import ConfigError, check_extra
 from okkhor.pipeline.reader import Reader, Reading, load_scan, open_reader
-from okkhor.pipeline.run import name_member
+from okkhor.pipeline.run import name_run
 from okkhor.rendering.outlines import draw_outline, read_shown_components
 from okkhor.schema import HEADS
 from okkhor.settings import load_arguments
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> None:
 
     from okkhor.demo.application import HOST, make_application
 
-    name = name_member(arguments)
+    name = name_run(arguments)
     settings = load_arguments(arguments)
     reader = open_reader(name, settings.fold, arguments)
     application = make_application(lambda png: answer(reader, png))

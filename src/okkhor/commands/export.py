@@ -16,8 +16,8 @@ from okkhor.errors import ConfigError, InputError, check_extra
 from okkhor.files import replacing
 from okkhor.models.onnx import IMAGES, write_onnx
 from okkhor.pipeline.inference import load_network
-from okkhor.pipeline.run import fold_folder, name_member, open_member
-from okkhor.settings import load_arguments, load_stored
+from okkhor.pipeline.run import Run, name_run
+from okkhor.settings import load_arguments
 from okkhor.training.device import Precision
 from okkhor.training.loop import infer
 
@@ -27,16 +27,16 @@ LARGEST_DIFFERENCE = 1e-4  # of a probability; float32 sums in another order dif
 
 def main(arguments: Sequence[str]) -> None:
     check_extra("export", "onnx", "onnxscript", "onnxruntime")
-    name = name_member(arguments)
-    member = open_member(name, load_arguments(arguments).fold)
-    if member.num_views > 1:
-        raise ConfigError(f"run={name}: views are no part of a network. Export {member.run}.")
-    config = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml", arguments)
+    name = name_run(arguments)
+    run = Run.open(name, load_arguments(arguments).fold)
+    if run.num_views > 1:
+        raise ConfigError(f"run={name}: a network holds no views. Export run={run.name}.")
+    config = run.config(arguments)
     images = read_some_images(config)
     precision = Precision(torch.device("cpu"), torch.float32)
-    for fold in member.folds:
-        network = load_network(member.weights(fold), config.model, config.data.size, precision)
-        path = member.weights(fold).with_suffix(".onnx")
+    for fold in run.folds:
+        network = load_network(run.weights(fold), config.model, config.data.size, precision)
+        path = run.weights(fold).with_suffix(".onnx")
         with replacing(path) as temporary:
             write_onnx(network, config.data.size, temporary)
             difference = compare(network, temporary, images, precision)

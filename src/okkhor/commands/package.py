@@ -10,7 +10,7 @@ from okkhor.kaggle.kernel_code import (
     make_slug,
 )
 from okkhor.kaggle.package import DATASET, KERNEL, LOCK, PACKAGES, plan_ensemble, plan_run, write_package
-from okkhor.pipeline.run import ENSEMBLE, RUNS
+from okkhor.pipeline.ensemble import Ensemble
 from okkhor.settings import load_arguments
 
 
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> None:
     config = load_arguments(arguments)
     if not config.run:
         raise ConfigError("package needs run=<run or ensemble>: whose networks go to Kaggle.")
-    is_ensemble = (RUNS / config.run / ENSEMBLE).exists()
+    is_ensemble = Ensemble.settings_file(config.run).exists()
     plan, members = (plan_ensemble if is_ensemble else plan_run)(config, arguments)
     folder = PACKAGES / config.run.replace("@", "-")
     PACKAGES.mkdir(exist_ok=True)

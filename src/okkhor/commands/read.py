@@ -6,7 +6,7 @@ from pathlib import Path
 
 from okkhor.errors import ConfigError
 from okkhor.pipeline.reader import Reading, load_scan, open_reader
-from okkhor.pipeline.run import name_member
+from okkhor.pipeline.run import name_run
 from okkhor.rendering.graphemes import read_components
 from okkhor.schema import HEADS
 from okkhor.settings import load_arguments
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
         raise ConfigError("read: no image is named. For example: ./run.sh read photo.jpg run=sample")
     folder = Path(os.environ.get(CALLER, "."))
     scans = [load_scan(folder / image) for image in images]  # what can't be read is told first
-    name = name_member(settings)
+    name = name_run(settings)
     reader = open_reader(name, load_arguments(settings).fold, settings)
     for image, reading in zip(images, reader.read(scans), strict=True):
         print_reading(image, reading)

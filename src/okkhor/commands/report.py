@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from okkhor.errors import ConfigError
-from okkhor.pipeline.run import RUNS
 from okkhor.rendering.outlines import draw_outline
 from okkhor.report.page import write_report
 from okkhor.report.report import make_report
@@ -17,7 +16,7 @@ def main(arguments: Sequence[str]) -> None:
     if len(names) not in (1, 2):
         raise ConfigError("report needs run=<run>, or runs=[<run>,<another>] for two side by side.")
     runs = [read_run_data(name, config.fold, arguments) for name in names]
-    beside = f"-beside-{runs[1].member.run}{runs[1].member.suffix}" if len(runs) == 2 else ""
-    path = RUNS / runs[0].member.run / f"report{runs[0].member.suffix}{beside}.html"
+    beside = f"-beside-{runs[1].files.name}{runs[1].files.suffix}" if len(runs) == 2 else ""
+    path = runs[0].files.folder / f"report{runs[0].files.suffix}{beside}.html"
     write_report(make_report(runs), draw_outline, path)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, one file without a network. Open it in a browser.")

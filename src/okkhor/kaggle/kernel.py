@@ -12,9 +12,8 @@ import okkhor
 from okkhor.data.competition import TestSet, read_test_set
 from okkhor.errors import InputError
 from okkhor.kaggle.plan import KernelMember, KernelPlan, read_plan
-from okkhor.pipeline.inference import Readers, collect, load_network, predict_blocks
+from okkhor.pipeline.inference import Networks, collect, load_network, predict_blocks
 from okkhor.predictions import Predictions
-from okkhor.scoring.decoding import apply_rule
 from okkhor.scoring.ensembling import combine
 from okkhor.scoring.submission import make_submission, write_submission
 from okkhor.training.device import choose_device, choose_precision
@@ -32,8 +31,8 @@ def predict_offline(plan_file: Path, root: Path, submission_file: Path) -> None:
         raise InputError(f"{root}: no test.csv there, so nothing to predict.")
     print(f"okkhor {okkhor.__version__} from {Path(okkhor.__file__).parent}: {len(test.table):,} rows of {root}.")
     tables = predict_members(plan, plan_file.parent, test)
-    combined = plan.combination.apply(tables, [member.name for member in plan.members])
-    submission = make_submission(test.table, combined.image_ids, apply_rule(plan.rule, combined))
+    combined = plan.decision.combination.apply(tables, [member.name for member in plan.members])
+    submission = make_submission(test.table, combined.image_ids, plan.decision.decide(combined))
     write_submission(submission, test.table, submission_file)
     print(f"{submission_file}: {len(submission):,} rows after {time.monotonic() - started:.0f} s.")
 
@@ -46,16 +45,16 @@ def predict_members(plan: KernelPlan, weights: Path, test: TestSet) -> list[Pred
     members = [load_member(member, weights) for member in plan.members]
     scratch = Path(tempfile.gettempdir())  # decoded shards: 1.6 GB, too much for working/
     means = (
-        [combine(tables, list(member.networks)) for member, tables in zip(members, block, strict=True)]
+        [combine(tables, list(member.by_name)) for member, tables in zip(members, block, strict=True)]
         for block in predict_blocks(members, test, scratch)
     )
     return collect(means, test)
 
 
-def load_member(member: KernelMember, weights: Path) -> Readers:
+def load_member(member: KernelMember, weights: Path) -> Networks:
     precision = choose_precision(member.precision, choose_device("auto"))
     print(f"{member.name}: {', '.join(member.weights)} in {str(precision.dtype)[6:]} on {precision.device}.")
     networks = {
         name: load_network(weights / name, member.model, member.data.size, precision) for name in member.weights
     }
-    return Readers(networks, member.data, member.batch_size, precision, member.num_views)
+    return Networks(networks, member.data, member.batch_size, precision, member.num_views)

@@ -17,10 +17,8 @@ from okkhor.kaggle.kernel_code import (
 )
 from okkhor.kaggle.plan import KernelMember, KernelPlan, write_plan
 from okkhor.kaggle.wheel import build_wheel
-from okkhor.pipeline.decoding_choice import choose_rule
-from okkhor.pipeline.ensemble import choose_combination
-from okkhor.pipeline.run import ENSEMBLE, RUNS, Member, fold_folder, open_member, read_out_of_fold
-from okkhor.scoring.member_weights import Combination
+from okkhor.pipeline.ensemble import Ensemble
+from okkhor.pipeline.run import Run
 from okkhor.settings import load_stored
 
 PACKAGES = Path("dist")
@@ -29,41 +27,38 @@ DATASET, KERNEL = "dataset", "kernel"  # the folders of a package: each is uploa
 SCRIPT, NOTEBOOK = "predict.py", "predict.ipynb"
 
 
-def plan_run(config: Config, arguments: Sequence[str]) -> tuple[KernelPlan, list[Member]]:
-    """What ./run.sh predict run=<run> with the same settings does."""
-    member = open_member(config.run, config.fold)
-    stored = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml", arguments)
-    known = read_out_of_fold(member)[1] if stored.decode.rule != "argmax" else []
-    rule = choose_rule(known, stored.decode)
-    command = ("predict", *arguments)
-    return KernelPlan((plan_member(config.run, member, stored),), Combination(), rule, (command,)), [member]
+def plan_run(config: Config, arguments: Sequence[str]) -> tuple[KernelPlan, list[Run]]:
+    """Plan what ./run.sh predict run=<run> with the same settings does."""
+    run = Run.open(config.run, config.fold)
+    stored = run.config(arguments)
+    members = (plan_member(config.run, run, stored),)
+    return KernelPlan(members, run.decision(stored.decode), (("predict", *arguments),)), [run]
 
 
-def plan_ensemble(config: Config, arguments: Sequence[str]) -> tuple[KernelPlan, list[Member]]:
-    """What ./run.sh predict for each member, then ./run.sh ensemble do, with the settings that the ensemble has."""
+def plan_ensemble(config: Config, arguments: Sequence[str]) -> tuple[KernelPlan, list[Run]]:
+    """Plan what ./run.sh predict for each member, then ./run.sh ensemble do, with the settings of the ensemble."""
     given = [argument for argument in arguments if argument.partition("=")[0] not in ("run", "fold")]
-    settings = load_stored(RUNS / config.run / ENSEMBLE, given)
-    members = [open_member(name, settings.fold) for name in settings.runs]
-    combination, rule = choose_combination(members, settings)
-    plans = []
-    for name, member in zip(settings.runs, members, strict=True):
-        stored = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml")
-        plans.append(plan_member(name, member, stored))
+    settings = load_stored(Ensemble.settings_file(config.run), given)
+    ensemble = Ensemble.open(settings)
+    decision = ensemble.decision()
+    plans = [
+        plan_member(name, member, member.config()) for name, member in zip(settings.runs, ensemble.members, strict=True)
+    ]
     fold = () if settings.fold is None else (f"fold={json.dumps(settings.fold)}",)
-    ensemble = (
+    command = (
         *("ensemble", f"runs=[{','.join(settings.runs)}]", f"name={settings.name}", *fold),
         *(f"ensemble.mean={settings.ensemble.mean}", f"ensemble.weights={settings.ensemble.weights}"),
         *(f"decode.rule={settings.decode.rule}", f"decode.prior={settings.decode.prior}"),
     )
-    commands = (*(("predict", f"run={name}", *fold) for name in settings.runs), ensemble)
-    return KernelPlan(tuple(plans), combination, rule, commands), members
+    commands = (*(("predict", f"run={name}", *fold) for name in settings.runs), command)
+    return KernelPlan(tuple(plans), decision, commands), list(ensemble.members)
 
 
-def plan_member(name: str, member: Member, stored: Config) -> KernelMember:
+def plan_member(name: str, run: Run, stored: Config) -> KernelMember:
     return KernelMember(
         name=name,
-        weights=tuple(weights_name(member, fold) for fold in member.folds),
-        num_views=member.num_views,
+        weights=tuple(weights_name(run, fold) for fold in run.folds),
+        num_views=run.num_views,
         batch_size=stored.train.batch_size,
         precision=stored.train.precision,
         data=stored.data,
@@ -71,12 +66,12 @@ def plan_member(name: str, member: Member, stored: Config) -> KernelMember:
     )
 
 
-def weights_name(member: Member, fold: int) -> str:
-    """In the data set: Kaggle's client leaves subfolders out. Members that share a network share its file."""
-    return f"{member.run}-fold{fold}-{member.weights(fold).name}"
+def weights_name(run: Run, fold: int) -> str:
+    """Name a weights file in the data set: Kaggle's client leaves subfolders out. Members may share a file."""
+    return f"{run.name}-fold{fold}-{run.weights(fold).name}"
 
 
-def write_package(folder: Path, plan: KernelPlan, members: Sequence[Member], config: Config) -> None:
+def write_package(folder: Path, plan: KernelPlan, members: Sequence[Run], config: Config) -> None:
     dataset, kernel = folder / DATASET, folder / KERNEL
     dataset.mkdir(parents=True)
     kernel.mkdir()

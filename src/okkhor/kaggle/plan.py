@@ -1,22 +1,16 @@
-"""What the kernel on Kaggle has to do, resolved when it is packaged: networks, their mean, how it decides.
+"""`KernelPlan`: what the kernel on Kaggle has to do, resolved when it is packaged: networks, and the decision.
 
-Weights of an ensemble and exponents of decoding are chosen on out-of-fold tables, which have no business on Kaggle.
+The decision rests on out-of-fold tables, which stay here.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from okkhor.config import DataConfig, ModelConfig
 from okkhor.files import replacing
-from okkhor.label_triples import TrainedGraphemes
-from okkhor.scoring.decoding import Rule
-from okkhor.scoring.member_weights import Combination, Stacking
+from okkhor.pipeline.decision import Decision, decision_from_json, decision_to_json
 
 
 @dataclass(frozen=True)
@@ -34,62 +28,35 @@ class KernelMember:
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """rule: None for the most probable class.
+    """The networks of each member, and how their predictions become labels.
 
     commands: the arguments of ./run.sh that make the same submission, in this order, each with data.root=<folder>.
     """
 
     members: tuple[KernelMember, ...]
-    combination: Combination
-    rule: Rule | None
+    decision: Decision
     commands: tuple[tuple[str, ...], ...]
 
 
 def write_plan(plan: KernelPlan, path: Path) -> None:
+    content = {
+        "members": [asdict(member) for member in plan.members],
+        "decision": decision_to_json(plan.decision),
+        "commands": plan.commands,
+    }
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(asdict(plan), default=_to_plain), encoding="utf-8")
+        temporary.write_text(json.dumps(content), encoding="utf-8")
 
 
 def read_plan(path: Path) -> KernelPlan:
     content = json.loads(path.read_text(encoding="utf-8"))
     return KernelPlan(
         members=tuple(map(_read_member, content["members"])),
-        combination=_read_combination(content["combination"]),
-        rule=_read_rule(content["rule"]) if content["rule"] else None,
+        decision=decision_from_json(content["decision"]),
         commands=tuple(map(tuple, content["commands"])),
     )
-
-
-def _to_plain(value: object) -> object:
-    if isinstance(value, np.ndarray):
-        return value.tolist()  # float64 and int64 go through JSON and come back bit for bit
-    raise TypeError(f"a plan has no {type(value).__name__}")
 
 
 def _read_member(content: dict[str, Any]) -> KernelMember:
     data, model = DataConfig(**content.pop("data")), ModelConfig(**content.pop("model"))
     return KernelMember(**content | {"weights": tuple(content["weights"])}, data=data, model=model)
-
-
-def _read_combination(content: dict[str, Any]) -> Combination:
-    weights, stacking = content["weights"], content["stacking"]
-    return Combination(
-        mean=content["mean"],
-        weights=None if weights is None else tuple(weights),
-        stacking=None if stacking is None else Stacking(_arrays(stacking["weights"]), _arrays(stacking["biases"])),
-    )
-
-
-def _read_rule(content: dict[str, Any]) -> Rule:
-    graphemes = content["graphemes"]
-    return Rule(
-        name=content["name"],
-        parameter=content["parameter"],
-        exponents=content["exponents"],
-        priors=_arrays(content["priors"]),
-        graphemes=TrainedGraphemes(np.array(graphemes["labels"]), np.array(graphemes["images"])),
-    )
-
-
-def _arrays(content: Mapping[str, list[float]]) -> dict[str, NDArray[np.float64]]:
-    return {name: np.array(values) for name, values in content.items()}

@@ -76,7 +76,7 @@ def picture_activations(run: RunData, first: RunData) -> tuple[list[Activation],
     if not set(chosen) <= set(own.image_ids.tolist()):
         chosen = choose_images(own)
     precision = choose_precision("float32", choose_device("auto"))
-    network = load_network(run.member.weights(run.member.folds[0]), config.model, config.data.size, precision)
+    network = load_network(run.files.weights(run.files.folds[0]), config.model, config.data.size, precision)
     pixels = np.stack([run.images[image_id] for image_id in chosen])
     shown = take(own, pd.Index(own.image_ids).get_indexer(chosen))
     maps = map_activation(network, torch.from_numpy(pixels)[:, None].to(precision.device), decode(shown.probabilities))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from okkhor.config import Config
-from okkhor.pipeline.run import fold_folder, read_log
 from okkhor.report.figures import draw_learning, draw_recalls, draw_reliability
 from okkhor.report.page import Report, Setting
 from okkhor.report.run_data import RunData
@@ -25,7 +24,7 @@ def make_report(runs: Sequence[RunData]) -> Report:
             print(f"{run.name}: {note}")
     recalls = [run.tables["recall"] for run in runs]
     reliabilities = [run.tables["reliability"] for run in runs]
-    logs = [{str(n): read_log(fold_folder(run.member.run, n)) for n in run.member.folds} for run in runs]
+    logs = [{str(n): run.files.read_log(n) for n in run.files.folds} for run in runs]
     group = runs[0].groups is not None and runs[0].config.folds.group
     comparable = len(runs) == 2 and set(runs[0].whole.image_ids.tolist()) == set(runs[1].whole.image_ids.tolist())
     return Report(

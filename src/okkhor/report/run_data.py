@@ -14,15 +14,16 @@ from okkhor.data.competition import read_train_set
 from okkhor.data.tables import read_class_map
 from okkhor.errors import InputError
 from okkhor.label_triples import Labels
-from okkhor.pipeline.run import Member, fold_folder, open_member, read_out_of_fold
-from okkhor.pipeline.scores import find_mistakes, read_groups
+from okkhor.pipeline.mistakes import find_mistakes
+from okkhor.pipeline.run import Run
+from okkhor.pipeline.scores import read_groups
 from okkhor.predictions import Predictions
 from okkhor.rendering.graphemes import read_components
 from okkhor.rendering.outlines import read_shown_components
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.choosing import OutOfFold
 from okkhor.scoring.decoding import decode
-from okkhor.settings import load_stored, read_yaml
+from okkhor.settings import read_yaml
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class RunData:
     """
 
     name: str
-    member: Member
+    files: Run
     config: Config
     folds: list[OutOfFold]
     whole: Predictions
@@ -62,18 +63,17 @@ class RunData:
 
 def read_run_data(name: str, fold: object, arguments: Sequence[str]) -> RunData:
     """Read a run, or a variant of it. arguments: may name where its data folder and its cache are now."""
-    member = open_member(name, fold)
-    path = fold_folder(member.run, member.folds[0]) / "config.yaml"
+    run = Run.open(name, fold)
     moved = [argument for argument in arguments if argument.startswith(("data.root=", "data.cache_dir="))]
-    config = load_stored(path, moved)
-    whole, folds = read_out_of_fold(member)
+    config = run.config(moved)
+    whole, folds = run.read_out_of_fold()
     assert whole.labels is not None, "out-of-fold tables have labels"
     root = Path(config.data.root)
     texts = read_texts(root)
     has_data = (root / "train.csv").exists()
     return RunData(
         name=name,
-        member=member,
+        files=run,
         config=config,
         folds=folds,
         whole=whole,
@@ -83,7 +83,7 @@ def read_run_data(name: str, fold: object, arguments: Sequence[str]) -> RunData:
         texts=texts,
         groups=read_groups(config, whole) if has_data else None,
         images=open_images(config.data, whole.image_ids) if has_data else None,
-        versions=read_yaml(path).get("environment", {}),
+        versions=read_yaml(run.config_file(run.folds[0])).get("environment", {}),
     )
 
 

@@ -7,7 +7,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from okkhor.label_triples import Labels
-from okkhor.pipeline.run import fold_folder, read_log
 from okkhor.report.page import Cost, RunReport, Score, ScoreRow
 from okkhor.report.picture_section import picture_activations, picture_mistakes, picture_pairs
 from okkhor.report.run_data import RunData
@@ -41,7 +40,7 @@ def describe_run(run: RunData, first: RunData) -> RunReport:
 
 def list_scores(run: RunData) -> list[ScoreRow]:
     """The scores of all images, of seen and unseen graphemes, and of each fold if there are several."""
-    whole, numbers = run.whole, run.member.folds
+    whole, numbers = run.whole, run.files.folds
     several = len(numbers) > 1
     names = {"all": "all folds" if several else f"fold {numbers[0]}", "mix": "mix as in the private test"}
     subsets = {names.get(name, name): weights for name, weights in subsets_of(whole.unseen, len(whole)).items()}
@@ -81,8 +80,8 @@ def estimate(name: str, run: RunData, decoded: Sequence[Labels], weights: NDArra
 def measure_costs(run: RunData) -> list[Cost]:
     """The cost of training each fold, from its log."""
     costs = []
-    for number, fold in zip(run.member.folds, run.folds, strict=True):
-        log = read_log(fold_folder(run.member.run, number))
+    for number, fold in zip(run.files.folds, run.folds, strict=True):
+        log = run.files.read_log(number)
         seconds = max(0.1, float(np.mean([line["seconds"] for line in log])))  # the log rounds to 0.1 s
         costs.append(Cost(number, len(log), int(fold.graphemes.images.sum()), seconds))
     return costs
