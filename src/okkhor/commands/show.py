@@ -14,7 +14,7 @@ from okkhor.plots import draw_batches
 from okkhor.rendering.drawing import draw_grapheme
 from okkhor.rendering.fonts import find_faces, shapes_well
 from okkhor.rendering.graphemes import read_graphemes
-from okkhor.rendering.hands import make_writers
+from okkhor.rendering.hands import make_hands
 from okkhor.settings import load_config
 
 NUM_IMAGES = 12  # beside each other
@@ -50,13 +50,13 @@ def show_sample(config: Config) -> None:
     """Rendered scans: a row for each grapheme, a column for each hand."""
     generator = np.random.default_rng(config.seed)
     handwritten, others = find_faces(config.sample.font_dirs)
-    writers = make_writers(handwritten, others, NUM_HANDS, config.hand, generator)
-    faces = {writer.face for writer in writers}
+    hands = make_hands(handwritten, others, NUM_HANDS, config.hand, generator)
+    faces = {hand.face for hand in hands}
     able = [grapheme for grapheme in read_graphemes() if all(shapes_well(face, grapheme.text) for face in faces)]
     chosen = [able[index] for index in generator.choice(len(able), NUM_GRAPHEMES, replace=False)]
     rows = {}
     for grapheme in chosen:
-        scans = [draw_grapheme(grapheme.text, writer, config.hand, generator) for writer in writers]
+        scans = [draw_grapheme(grapheme.text, hand, config.hand, generator) for hand in hands]
         rows[" ".join(map(str, grapheme.labels))] = 255 - np.stack(scans)  # ink bright, as draw_batches takes it
     picture = RUNS / "show-sample.png"
     draw_batches(rows, picture)

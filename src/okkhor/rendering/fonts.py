@@ -1,7 +1,6 @@
-"""Bengali fonts: where they are, which graphemes they shape well, and the mask of a shaped grapheme.
+"""Bengali fonts: `find_faces` lists them, `shapes_well` tells what a face can write, `draw_text` draws a shaped text.
 
-HarfBuzz shapes and draws: without shaping conjuncts stay unjoined, and Pillow's raqm needs a library of the system
-(FriBiDi), which a bare container lacks.
+HarfBuzz shapes and draws. Pillow would leave conjuncts unjoined in a bare container: its shaping needs FriBiDi.
 """
 
 from collections.abc import Sequence
@@ -19,30 +18,13 @@ from numpy.typing import NDArray
 from okkhor.errors import InputError
 from okkhor.rendering.graphemes import HASANTA
 
-BODY_HEIGHT = 56  # pixels from the head line to the foot of ক in a mask; an image's letter has 30 to 55
-MARGIN = 4  # pixels of paper around a mask's ink
+BODY_HEIGHT = 56  # pixels from the head line to the foot of ক in a drawn text; an image's letter has 30 to 55
+MARGIN = 4  # pixels of paper around a drawn text
 DOTTED_CIRCLE = "\u25cc"  # HarfBuzz puts it under a sign that has no letter to stand on
 ZERO_WIDTH_NON_JOINER = "\u200c"
 MISSING_GLYPH = 0  # .notdef in every font
 SIGNS_ALONE = ("\u0982", "\u0983")  # ং and ঃ: graphemes of the competition that Unicode takes for signs
 NO_BREAK_SPACE = "\u00a0"  # a letter without ink, on which a sign stands without a dotted circle
-
-
-@dataclass(frozen=True)
-class Face:
-    """A font file and, where it is variable, the values of its axes in the file's order."""
-
-    path: str
-    axes: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The glyphs of a shaped text that have ink. numbers: in the font; boxes: (P, 4) float64, see find_parts."""
-
-    numbers: tuple[int, ...]
-    boxes: NDArray[np.float64]
-
 
 HANDWRITTEN = ("bengali_captcha", "assets/fonts/ben.ttf", ())  # BenSen Handwriting
 PRINTED = (
@@ -52,17 +34,41 @@ PRINTED = (
     ("justmytype_intl_south_asia", "fonts/ofl/notosansbengali/NotoSansBengali[wdth,wght].ttf", (300.0, 75.0)),
     ("bengali_captcha", "assets/fonts/ek_kolom_bold.ttf", ()),
 )
-"""(package, file, axes): the fonts that come with packages of PyPI."""
+"""(package, file, axes) of the fonts in packages of PyPI."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """A font file; axes: for a variable font, the value of each axis in the file's order."""
+
+    path: str
+    axes: tuple[float, ...] = ()
+
+
+class DrawnText(NamedTuple):
+    """A shaped text in pixels.
+
+    ink: (H, W) uint8, 255 on 0. head_line: the row of the head line. numbers: the font's number of each glyph that has
+    ink. boxes: (P, 4) float64, left, top, right, bottom of each of these glyphs.
+    """
+
+    ink: NDArray[np.uint8]
+    head_line: int
+    numbers: tuple[int, ...]
+    boxes: NDArray[np.float64]
 
 
 def find_faces(font_dirs: Sequence[str]) -> tuple[Face, tuple[Face, ...]]:
-    """The handwritten face, and the other packaged faces with a person's own from `font_dirs`."""
+    """Return the handwritten face, and all other faces: the packages' and those in the folders `font_dirs`.
+
+    Raises InputError for a missing package file, and for a folder that is missing or has no Bengali font.
+    """
     own = tuple(Face(str(path)) for folder in font_dirs for path in find_font_files(Path(folder)))
-    return packaged_face(*HANDWRITTEN), tuple(packaged_face(*source) for source in PRINTED) + own
+    return packaged_face(*HANDWRITTEN), tuple(packaged_face(*font) for font in PRINTED) + own
 
 
 def packaged_face(package: str, file: str, axes: tuple[float, ...]) -> Face:
-    """A face of an installed package."""
+    """Return a face of an installed package."""
     try:
         path = Path(str(resources.files(package))) / file
     except ModuleNotFoundError:
@@ -74,21 +80,19 @@ def packaged_face(package: str, file: str, axes: tuple[float, ...]) -> Face:
 
 
 def find_font_files(folder: Path) -> list[Path]:
-    """The fonts right in a folder that have Bengali letters, by name."""
+    """List the fonts in a folder that have Bengali letters, sorted by name; subfolders are not searched."""
     if not folder.is_dir():
         raise InputError(f"sample.font_dirs: {folder} is not a folder")
     fonts = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".ttf", ".otf")]
     bengali = [path for path in fonts if shapes_well(Face(str(path)), "ক")]
     if not bengali:
-        raise InputError(
-            f"sample.font_dirs: {folder} holds no font (ttf, otf) with Bengali letters; fonts in all: {len(fonts)}"
-        )
+        raise InputError(f"sample.font_dirs: none of the {len(fonts)} fonts (ttf, otf) in {folder} has Bengali letters")
     return bengali
 
 
 @lru_cache(maxsize=64)
-def load_shaper(face: Face) -> hb.Font:
-    """HarfBuzz's font."""
+def load_font(face: Face) -> hb.Font:
+    """Load a face into HarfBuzz."""
     font = hb.Font(hb.Face(hb.Blob.from_file_path(face.path)))
     if face.axes:
         font.set_var_coords_design(list(face.axes))
@@ -97,103 +101,77 @@ def load_shaper(face: Face) -> hb.Font:
 
 @lru_cache(maxsize=64)
 def measure_body(face: Face) -> tuple[float, float]:
-    """Pixels of a font's unit, so that ক is BODY_HEIGHT high, and the height of ক's top over the baseline in pixels."""
-    font = load_shaper(face)
+    """Return the pixels per font unit that make ক BODY_HEIGHT high, and the pixels from the baseline up to ক's top."""
+    font = load_font(face)
     extents = font.get_glyph_extents(font.get_nominal_glyph(ord("ক")))
     scale = BODY_HEIGHT / -extents.height
     return scale, extents.y_bearing * scale
 
 
-def shapeable(text: str) -> str:
-    """The text as HarfBuzz must get it."""
-    return NO_BREAK_SPACE + text if text in SIGNS_ALONE else text
-
-
-@lru_cache(maxsize=65536)
-def shapes_well(face: Face, text: str) -> bool:
-    """Whether the font has every glyph of the text, needs no dotted circle and joins every conjunct.
-
-    Each of the 1,295 graphemes is joined by some packaged font, so a hasanta that is still seen is always a fault. It
-    is a glyph of its own, or part of the glyph that the font has for a letter with hasanta before a non-joiner.
-    """
-    font = load_shaper(face)
-    glyphs = shape(font, shapeable(text))
-    unjoined = {glyph for glyph in (font.get_nominal_glyph(ord(sign)) for sign in (DOTTED_CIRCLE, HASANTA)) if glyph}
-    for letter, sign in pairwise(text):
-        if sign == HASANTA:
-            unjoined |= shape(font, letter + HASANTA + ZERO_WIDTH_NON_JOINER) - shape(font, letter)
-    return not glyphs & ({MISSING_GLYPH} | unjoined)
-
-
-def shape(font: hb.Font, text: str) -> set[int]:
-    """The numbers of the font's glyphs that HarfBuzz makes of a text."""
-    return {info.codepoint for info in shape_buffer(font, text).glyph_infos}
-
-
-def shape_buffer(font: hb.Font, text: str) -> hb.Buffer:
-    """HarfBuzz's glyphs and their positions."""
+def shape(font: hb.Font, text: str) -> hb.Buffer:
+    """Shape a text into HarfBuzz's glyphs and their positions."""
     buffer = hb.Buffer()
-    buffer.add_str(text)
+    buffer.add_str(NO_BREAK_SPACE + text if text in SIGNS_ALONE else text)
     buffer.guess_segment_properties()
     hb.shape(font, buffer)
     return buffer
 
 
-def find_parts(face: Face, text: str) -> Parts:
-    """The parts of a text; their boxes are left, top, right, bottom in pixels of its mask."""
-    glyphs = place_glyphs(face, text)
-    boxes = np.array([glyph.box for glyph in glyphs])
-    return Parts(tuple(glyph.number for glyph in glyphs), boxes - (*corner_of(boxes), *corner_of(boxes)))
+def shape_numbers(font: hb.Font, text: str) -> set[int]:
+    """Return the font's numbers of the glyphs that a text is shaped into."""
+    return {info.codepoint for info in shape(font, text).glyph_infos}
 
 
-def draw_mask(face: Face, text: str) -> tuple[NDArray[np.uint8], int]:
-    """The shaped text as (H, W) uint8, ink 255 on 0, and the row of the head line in it."""
-    glyphs = place_glyphs(face, text)
-    scale, ascent = measure_body(face)
-    boxes = np.array([glyph.box for glyph in glyphs])
-    left, top = corner_of(boxes)
-    width, height = (np.ceil(boxes[:, 2:].max(axis=0)).astype(int) + MARGIN - (left, top)).tolist()
-    mask = np.zeros((height, width), np.uint8)
+@lru_cache(maxsize=65536)
+def shapes_well(face: Face, text: str) -> bool:
+    """Return whether the font has every glyph of the text, needs no dotted circle and joins every conjunct.
+
+    Some packaged font joins each of the 1,295 graphemes, so a visible hasanta is always a fault. It is a glyph of its
+    own, or part of the font's glyph for a letter with hasanta before a non-joiner.
+    """
+    font = load_font(face)
+    unjoined = {glyph for glyph in (font.get_nominal_glyph(ord(sign)) for sign in (DOTTED_CIRCLE, HASANTA)) if glyph}
+    for letter, sign in pairwise(text):
+        if sign == HASANTA:
+            unjoined |= shape_numbers(font, letter + HASANTA + ZERO_WIDTH_NON_JOINER) - shape_numbers(font, letter)
+    return not shape_numbers(font, text) & ({MISSING_GLYPH} | unjoined)
+
+
+def draw_text(face: Face, text: str) -> DrawnText:
+    """Draw a shaped text, ক being BODY_HEIGHT pixels high."""
+    font, (scale, ascent) = load_font(face), measure_body(face)
+    numbers, origins, boxes = place_glyphs(face, text)
+    corner = np.floor(boxes[:, :2].min(axis=0)).astype(int) - MARGIN
+    left, top = corner.tolist()
+    width, height = (np.ceil(boxes[:, 2:].max(axis=0)).astype(int) + MARGIN - corner).tolist()
+    ink = np.zeros((height, width), np.uint8)
     raster = hb.RasterDraw()
-    for glyph in glyphs:  # each by itself: contours that cross and turn the other way round would cancel out
-        x, y = glyph.origin
+    for number, (x, y) in zip(numbers, origins, strict=True):
+        # Each glyph is drawn alone: contours that cross and turn in opposite directions would cancel out.
         raster.transform = (scale, 0, 0, scale, x - left, height + top - y)
         raster.extents = hb.RasterExtents(0, 0, width, height)
-        raster.draw_glyph(load_shaper(face), glyph.number)
+        raster.draw_glyph(font, number)
         image = raster.render()
         rows = np.frombuffer(image.buffer, np.uint8).reshape(height, image.extents.stride)
-        mask = np.maximum(mask, rows[::-1, :width])  # HarfBuzz has the lowest row first
-    return mask, round(-ascent) - top
+        ink = np.maximum(ink, rows[::-1, :width])  # HarfBuzz has the lowest row first
+    return DrawnText(ink, round(-ascent) - top, numbers, boxes - (left, top, left, top))
 
 
-class PlacedGlyph(NamedTuple):
-    """A glyph with ink, in pixels of a mask from the text's beginning on the baseline, y downwards.
+def place_glyphs(face: Face, text: str) -> tuple[tuple[int, ...], list[tuple[float, float]], NDArray[np.float64]]:
+    """Return number, origin (x, y) and box of each glyph that has ink: see DrawnText.
 
-    number: in the font. origin: (x, y). box: left, top, right, bottom of its ink.
+    Pixels are counted from the text's beginning on the baseline, y downwards.
     """
-
-    number: int
-    origin: tuple[float, float]
-    box: tuple[float, float, float, float]
-
-
-def place_glyphs(face: Face, text: str) -> list[PlacedGlyph]:
-    """The glyphs of a text that have ink."""
-    font, (scale, _) = load_shaper(face), measure_body(face)
-    buffer = shape_buffer(font, shapeable(text))
-    glyphs, advance = [], 0
+    font, (scale, _) = load_font(face), measure_body(face)
+    buffer = shape(font, text)
+    numbers, origins, boxes, advance = [], [], [], 0
     for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
         extents = font.get_glyph_extents(info.codepoint)
         if extents is not None and extents.width:
             x, y = scale * (advance + position.x_offset), -scale * position.y_offset
             left, top = x + scale * extents.x_bearing, y - scale * extents.y_bearing
-            box = (left, top, left + scale * extents.width, top - scale * extents.height)
-            glyphs.append(PlacedGlyph(info.codepoint, (x, y), box))
+            numbers.append(info.codepoint)
+            origins.append((x, y))
+            boxes.append((left, top, left + scale * extents.width, top - scale * extents.height))
         advance += position.x_advance
-    return glyphs
-
-
-def corner_of(boxes: NDArray[np.float64]) -> tuple[int, int]:
-    """The left top corner of the mask around glyphs with these boxes (P, 4)."""
-    left, top = np.floor(boxes[:, :2].min(axis=0)).astype(int).tolist()
-    return left - MARGIN, top - MARGIN
+    return tuple(numbers), origins, np.array(boxes)

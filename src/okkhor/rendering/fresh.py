@@ -1,10 +1,10 @@
-"""Fresh images for an epoch of training: new hands each time, at the network's own size, without files of whole pages.
+"""`FreshImages` renders new images for an epoch of training, by new hands, at the network's own size.
 
-An image depends on the seed and its number alone, whatever the number of processes.
+An image depends on seed, epoch and its number alone, whatever the number of processes.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,61 +17,62 @@ from okkhor.config_rendering import HandConfig
 from okkhor.files import allocate_images
 from okkhor.rendering.drawing import IMAGES_PER_TASK, draw_grapheme, start_workers
 from okkhor.rendering.fonts import Face, shapes_well
-from okkhor.rendering.hands import draw_writer
-
-Prepare = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-"""A scan (IMAGE_HEIGHT, IMAGE_WIDTH) uint8 -> what the network sees of it, (size, size) uint8."""
+from okkhor.rendering.hands import draw_hand
 
 
 @dataclass(frozen=True)
 class FreshImages:
-    """texts: the grapheme of each image; equal ones beside each other are drawn faster. prepare must be picklable."""
+    """How to render an epoch's images.
+
+    texts: the grapheme of each image; equal neighbours are drawn faster. prepare: turns a scan (IMAGE_HEIGHT,
+    IMAGE_WIDTH) uint8 into what the network sees, (size, size) uint8; it must be picklable.
+    """
 
     texts: Sequence[str]
     size: int  # pixels
     handwritten: Face
     others: tuple[Face, ...]
     ranges: HandConfig
-    prepare: Prepare
+    prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
     seed: int
     processes: int  # 0: one per core
 
     def render(self, path: Path, epoch: int, should_stop: Callable[[], bool]) -> None:
-        """Draw the images of an epoch into the file, in place where it is there; ends early where should_stop says so.
+        """Draw the images of an epoch into an .npy file (N, size, size) uint8, in place if it is there.
 
-        The file is (N, size, size) uint8. Whoever has it mapped sees the new images.
+        A process that has the file mapped sees the new images. Rendering ends early when should_stop() is true.
         """
         if epoch == 0 or not path.exists():
             allocate_images(path, (len(self.texts), self.size, self.size))
-        with start_workers(self.processes) as workers:
-            self._render(workers, path, epoch, should_stop)
-
-    def _render(self, workers: Executor, path: Path, epoch: int, should_stop: Callable[[], bool]) -> None:
         starts = range(0, len(self.texts), IMAGES_PER_TASK)
+        # A task carries its own texts, not those of the whole epoch.
         blocks = [replace(self, texts=self.texts[start : start + IMAGES_PER_TASK]) for start in starts]
-        tasks = zip(blocks, starts, strict=True)  # a task carries its own texts, not those of the whole epoch
-        futures = [workers.submit(block.render_block, path, epoch, start) for block, start in tasks]
-        with tqdm(total=len(self.texts), desc="rendering", unit="image", leave=False, disable=None) as bar:
+        tasks = zip(blocks, starts, strict=True)
+        with (
+            start_workers(self.processes) as workers,
+            tqdm(total=len(self.texts), desc="rendering", unit=" images", leave=False, disable=None) as bar,
+        ):
+            futures = [workers.submit(block.render_block, path, epoch, start) for block, start in tasks]
             for future in as_completed(futures):
                 if should_stop():
                     return
                 try:
                     bar.update(future.result())
                 except BrokenProcessPool:
-                    if not should_stop():  # a signal to the whole group has ended the workers too
+                    if not should_stop():  # a signal to all processes has ended the workers too
                         raise
 
     def render_block(self, path: Path, epoch: int, start: int) -> int:
-        """Draw all of these images, of which the first is number `start` in the file; returns how many those were."""
+        """Draw all of these images, as those from number `start` on in the file; return how many they are."""
         images = np.lib.format.open_memmap(path, "r+")
         for number, text in enumerate(self.texts, start):
             generator = np.random.default_rng((self.seed, epoch, number))
-            writer = draw_writer(self.choose_face(text, generator), self.ranges, generator)
-            images[number] = self.prepare(draw_grapheme(text, writer, self.ranges, generator))
+            hand = draw_hand(self.choose_face(text, generator), self.ranges, generator)
+            images[number] = self.prepare(draw_grapheme(text, hand, self.ranges, generator))
         return len(self.texts)
 
     def choose_face(self, text: str, generator: np.random.Generator) -> Face:
-        """The handwritten face half of the time, otherwise one of the others, of those that shape the text."""
+        """Return a face that shapes the text: half of the time the handwritten one, otherwise any other."""
         able = [face for face in self.others if shapes_well(face, text)]
         if shapes_well(self.handwritten, text) and (not able or generator.random() < 0.5):
             return self.handwritten

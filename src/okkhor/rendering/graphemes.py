@@ -1,11 +1,11 @@
-"""The graphemes of the competition, their labels, and the label grammar: from labels to text and back.
+"""The competition's graphemes and their labels. `compose` turns labels into text, `decompose` turns text into labels.
 
-A grapheme is written: reph (র্), root, ra-phala, ya-phala, vowel sign, chandrabindu. The consonant diacritic says which
-of the four consonant parts are there.
+The parts of a grapheme follow each other in this order: reph (র্), root, ra-phala, ya-phala, vowel sign, chandrabindu.
+The consonant diacritic says which of reph, ra-phala, ya-phala and chandrabindu are present.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -29,7 +29,7 @@ CONSONANT_TEXTS = (
     ("", RA_PHALA, ""),
     ("", RA_PHALA + YA_PHALA, ""),
 )
-"""For each consonant diacritic, what stands before the root, behind it, and at the end of the grapheme."""
+"""For each consonant diacritic: the text before the root, the text after it, and the end of the grapheme."""
 
 GRAPHEMES_FILE, CLASS_MAP_FILE = "graphemes_1295.csv", "class_map.csv"
 
@@ -43,13 +43,13 @@ class Grapheme:
 
 
 def package_text(name: str) -> str:
-    """One of the label files that lie beside this module."""
+    """Read a text file of this package."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
 def read_components() -> tuple[tuple[str, ...], ...]:
-    """For each head, the text of each class; '' where a class stands for nothing."""
+    """Return the text of each class, a tuple for each head; "" for a class without text."""
     rows = list(csv.DictReader(package_text(CLASS_MAP_FILE).splitlines()))
     return tuple(
         tuple("" if row["component"] == "0" else row["component"] for row in rows if row["component_type"] == head.name)
@@ -59,40 +59,40 @@ def read_components() -> tuple[tuple[str, ...], ...]:
 
 @cache
 def read_graphemes() -> tuple[Grapheme, ...]:
-    """The 1,295 graphemes of the real train set with their real labels."""
+    """Return the 1,295 graphemes of the real train set with their real labels."""
     rows = csv.DictReader(package_text(GRAPHEMES_FILE).splitlines())
     return tuple(Grapheme(row["grapheme"], tuple(int(row[head.name]) for head in HEADS)) for row in rows)
 
 
 def compose(labels: Sequence[int]) -> str:
-    """The text that the label grammar gives to (root, vowel, consonant)."""
+    """Return the text of (root, vowel, consonant) by the label grammar."""
     roots, vowels, _ = read_components()
     root, vowel, consonant = labels
-    before, behind, end = CONSONANT_TEXTS[consonant]
-    joiner = ZERO_WIDTH_JOINER if roots[root] == RA and behind.startswith(YA_PHALA) else ""
-    return before + roots[root] + joiner + behind + vowels[vowel] + end
+    before, after, end = CONSONANT_TEXTS[consonant]
+    joiner = ZERO_WIDTH_JOINER if roots[root] == RA and after.startswith(YA_PHALA) else ""
+    return before + roots[root] + joiner + after + vowels[vowel] + end
 
 
-def decompose(text: str) -> tuple[int, int, int] | None:
-    """(root, vowel, consonant) of a text, or None where the grammar knows no labels for it."""
-    roots, vowels, _ = read_components()
-    for consonant, (before, behind, end) in enumerate(CONSONANT_TEXTS):
-        middle = text.removeprefix(before).removesuffix(end)
-        vowel = next((label for label, sign in enumerate(vowels) if sign and middle.endswith(sign)), 0)
-        root = middle.removesuffix(vowels[vowel]).removesuffix(behind).removesuffix(ZERO_WIDTH_JOINER)
-        if root in roots and compose((roots.index(root), vowel, consonant)) == text:
-            return roots.index(root), vowel, consonant
-    return None
+@cache
+def _labels_by_text() -> Mapping[str, tuple[int, ...]]:
+    """Return the labels of every text that `compose` makes; র্র has two triples, the one with reph counts."""
+    triples = list(product(*(range(head.num_classes) for head in HEADS)))
+    return {compose(labels): labels for labels in reversed(triples)}
+
+
+def decompose(text: str) -> tuple[int, ...] | None:
+    """Return (root, vowel, consonant) of a text by the label grammar; None if the grammar can't make the text."""
+    return _labels_by_text().get(text)
 
 
 def label_grapheme(text: str) -> tuple[int, ...] | None:
-    """The labels of a text: the real train set's, else the grammar's, else None."""
+    """Return the labels of a text in the real train set, or those of the grammar; None if neither knows the text."""
     known = {grapheme.text: grapheme.labels for grapheme in read_graphemes()}
     return known.get(text) or decompose(text)
 
 
 def order_by_coverage(graphemes: Sequence[Grapheme]) -> list[Grapheme]:
-    """The graphemes with many classes of each head in every prefix: the next one's classes are the rarest so far."""
+    """Sort graphemes so that each next one has the rarest classes so far: a short prefix covers many classes."""
     labels = np.array([grapheme.labels for grapheme in graphemes])
     counts = [np.zeros(head.num_classes) for head in HEADS]
     left = np.ones(len(graphemes), bool)
@@ -108,10 +108,10 @@ def order_by_coverage(graphemes: Sequence[Grapheme]) -> list[Grapheme]:
 
 
 def unseen_candidates(train: Sequence[Grapheme], generator: np.random.Generator) -> list[Grapheme]:
-    """Graphemes that the real train set lacks, of classes that `train` has, in random order, the likelier ones first.
+    """Return graphemes that the real train set lacks, of classes that `train` has, in random order, likely ones first.
 
-    Likelier: each two of the three labels occur together in the real train set, so that only the triple is new. A
-    vowel and a consonant diacritic that never occur together make no grapheme.
+    A grapheme is likely if each two of its three labels occur together in the real train set, so that only the triple
+    is new. A vowel and a consonant diacritic that never occur together make no grapheme.
     """
     known = [grapheme.labels for grapheme in read_graphemes()]
     texts = {grapheme.text for grapheme in read_graphemes()}  # র্যো has labels that the grammar doesn't give it
@@ -123,4 +123,4 @@ def unseen_candidates(train: Sequence[Grapheme], generator: np.random.Generator)
         missing = [(i, j) for i, j in combinations(range(len(HEADS)), 2) if (i, j, labels[i], labels[j]) not in pairs]
         if (1, 2) not in missing and compose(labels) not in texts and decompose(compose(labels)) == labels:
             (possible if missing else likely).append(Grapheme(compose(labels), labels))
-    return [group[i] for group in (likely, possible) for i in generator.permutation(len(group))]
+    return [some[i] for some in (likely, possible) for i in generator.permutation(len(some))]
