@@ -168,11 +168,12 @@ class Run:
         """Read decision.json of all finished folds, or write it anew where a fold or a setting has changed since."""
         everything = Run(self.name, self.variant, tuple(self.finished_folds()))
         sources = describe_sources(decode, [everything.out_of_fold(fold) for fold in everything.folds])
-        return find_decision(
-            self.folder / f"decision{self.suffix}.json",
-            sources,
-            lambda: Decision(rule=choose_rule(everything.read_out_of_fold()[1], decode)),
-        )
+
+        def decide() -> Decision:
+            folds = [] if decode.rule == "argmax" else everything.read_out_of_fold()[1]
+            return Decision(rule=choose_rule(folds, decode))
+
+        return find_decision(self.folder / f"decision{self.suffix}.json", sources, decide)
 
 
 def choose_run_precision(config: Config) -> Precision:
