@@ -214,8 +214,8 @@ def describe_house() -> str:
         "`python tests/test_architecture.py` makes this page from the docstrings; a test keeps it true. An import goes",
         "downwards only. Packages of one floor do not know each other: no command imports a command, no wing a wing.",
         "",
-        "The way of the data: `input/ -> cache (uint8 memmap) -> folds/<name>.csv -> train one fold (augment -> network",
-        "-> loss) -> out-of-fold predictions -> score, decision.json -> test predictions -> ensemble -> decode ->",
+        "The way of the data: `input/ -> cache (uint8 memmap) -> folds/<name>.csv -> train one fold (augment ->",
+        "network -> loss) -> out-of-fold predictions -> score, decision.json -> test predictions -> ensemble -> decode ->",
         "submissions/<name>.csv`. One table, `Predictions`, carries out-of-fold and test probabilities; one function,",
         "`pipeline.inference.predict`, makes both.",
     ]

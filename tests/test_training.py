@@ -33,7 +33,7 @@ from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.device import Precision, check_compiler, choose_device, choose_precision
 from okkhor.training.distributed import Group
 from okkhor.training.fit import Evaluate, PrepareEpoch, Scores, fit
-from okkhor.training.loop import Batch, Trainer, clip_gradient, infer, resize, split, train_epoch
+from okkhor.training.loop import Batch, Trainer, clip_gradient, infer, resize, split_batch, train_epoch
 from okkhor.training.loss import ThreeHeadLoss
 from okkhor.training.mixing import MixedBatch
 from okkhor.training.optimizer import make_optimizer, make_schedule
@@ -342,10 +342,10 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole() -> None:
 
 def test_a_batch_that_does_not_divide_is_weighted_by_its_images() -> None:
     images, labels = torch.zeros(9, 1, 8, 8, dtype=torch.uint8), torch.arange(27).reshape(9, 3)
-    parts = split(MixedBatch(images, labels, labels, 1.0), 4)
+    parts = split_batch(MixedBatch(images, labels, labels, 1.0), 4)
     assert [len(part.images) for part in parts] == [3, 2, 2, 2]
     assert torch.equal(torch.cat([part.labels for part in parts]), labels)
-    assert [len(part.images) for part in split(MixedBatch(images, labels, labels, 1.0), 8)] == [3, 2, 2, 2]
+    assert [len(part.images) for part in split_batch(MixedBatch(images, labels, labels, 1.0), 8)] == [3, 2, 2, 2]
 
 
 def test_a_gradient_that_is_not_finite_stops_training_before_the_step() -> None:

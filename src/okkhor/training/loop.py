@@ -1,4 +1,4 @@
-"""The steps of training, and inference."""
+"""`train_epoch`: the steps of training; `infer`: the forward pass of prediction."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,13 +25,16 @@ from okkhor.training.distributed import Group
 from okkhor.training.mixing import MixedBatch, mix_batch
 from okkhor.training.recipe import Recipe
 
-SMALL = 2**16  # weights of a parameter whose gradient is looked at in each step
+SMALL = 2**16  # weights; the gradients of parameters up to this size are checked in each step
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Loss(Protocol):
-    """Logits of each head, labels (B, K), those of the images mixed in, the share of the first -> float32 scalar."""
+    """Compute the mean loss of a batch, a float32 scalar, from the logits of each head and the labels (B, K).
+
+    partners: the labels of the images mixed in. share: how much of each image is its own, 0 to 1.
+    """
 
     def __call__(
         self, logits: dict[str, torch.Tensor], labels: torch.Tensor, partners: torch.Tensor, share: float, epoch: int
@@ -43,9 +46,10 @@ def _train_all(_network: nn.Module, _epoch: int) -> None: ...
 
 @dataclass
 class Trainer:
-    """What changes while a network is trained, and by which rules.
+    """What changes while a network is trained, and the rules by which it changes.
 
-    freeze: called with the network and the epoch's number before each epoch, when the network is in training mode.
+    ema: the running mean of the weights. average: their mean over the ends of the last epochs (SWA). freeze: called with
+    the network and the epoch's number before each epoch, when the network is in training mode.
     """
 
     network: nn.Module
@@ -62,11 +66,11 @@ class Trainer:
 
     @property
     def best_network(self) -> nn.Module:
-        """The one to predict with: the running mean of the weights, where there is one."""
+        """The network to predict with: the running mean of the weights (EMA), where there is one."""
         return self.network if self.ema is None else self.ema.module
 
     def parts(self) -> dict[str, Any]:
-        """Whatever has a state that going on needs."""
+        """Return everything with a state that a resume needs, by name."""
         parts = {
             "network": self.network,
             "optimizer": self.optimizer,
@@ -79,10 +83,18 @@ class Trainer:
 
 
 def train_epoch(trainer: Trainer, batches: Iterable[Batch], epoch: int = 0, first_batch: int = 0) -> Iterator[float]:
-    """One step a batch; yields its loss. first_batch: the number of the first of the batches.
+    """Take one step for each batch and yield its loss.
 
-    All randomness of a step comes from the seed and the numbers of epoch, batch and process.
-    Raises InputError before the step whose loss is not finite, so the weights stay as they were.
+    All randomness of a step comes from the seed and the numbers of epoch, batch and rank.
+
+    Parameters
+    ----------
+    batches : images (B, 1, H, W) uint8 and labels (B, K) int64, on any device
+    first_batch : the number of the first of these batches in its epoch
+
+    Raises
+    ------
+    InputError : before a step whose loss is not finite; the weights stay as they were
     """
     recipe = trainer.recipe
     trainer.network.train()
@@ -100,11 +112,11 @@ def train_epoch(trainer: Trainer, batches: Iterable[Batch], epoch: int = 0, firs
 
 
 def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: int) -> float:
-    """One step of the optimizer, after one backward pass for each part of the batch. Returns the mean loss."""
-    parts = split(batch, trainer.recipe.train.accumulate)
+    """Take one optimizer step, after one backward pass for each micro-batch. Return the mean loss."""
+    micro_batches = split_batch(batch, trainer.recipe.train.accumulate)
     total = torch.zeros((), device=trainer.precision.device)
-    for number, part in enumerate(parts, 1):
-        with when_to_average(network, is_last=number == len(parts)):
+    for number, part in enumerate(micro_batches, 1):
+        with average_gradients(network, is_last=number == len(micro_batches)):
             with trainer.precision.autocast():
                 logits = network(part.images)
             loss = trainer.loss(logits, part.labels, part.partners, part.share, epoch)
@@ -129,10 +141,11 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: i
 
 
 def clip_gradient(network: nn.Module, longest: float) -> torch.Tensor:
-    """Make the gradient no longer than that; 0: any length. Returns the length that it had, to see that it is finite.
+    """Clip the gradient to a norm, unless `longest` is 0. Return the norm before, to see whether it is finite.
 
-    Where nothing is clipped it is that of the small parameters, norms and biases, alone: what isn't finite reaches a
-    kernel's gradient through that of the norm behind it. All 85 MB of gradients take 4 % of a step on 64 x 64 images.
+    Without clipping the norm is that of the small parameters alone, norms and biases: a value that is not finite reaches
+    a kernel's gradient through the batch norm behind it. To read all 85 MB of gradients takes 4 % of a step on 64 x 64
+    images.
     """
     if longest:
         return nn.utils.clip_grad_norm_(network.parameters(), longest)
@@ -140,7 +153,7 @@ def clip_gradient(network: nn.Module, longest: float) -> torch.Tensor:
 
 
 def check_finite(trainer: Trainer, name: str, value: float) -> None:
-    """Raises InputError before the step for a value that would spoil the weights."""
+    """Raise InputError before the step for a value that would spoil the weights."""
     if not math.isfinite(value):
         trainer.optimizer.zero_grad(set_to_none=True)
         raise InputError(
@@ -149,21 +162,21 @@ def check_finite(trainer: Trainer, name: str, value: float) -> None:
         )
 
 
-def split(batch: MixedBatch, num_parts: int) -> list[MixedBatch]:
-    """Parts of a batch, for accumulation: fewer where two images each, which batch norm needs, do not make so many."""
+def split_batch(batch: MixedBatch, num_parts: int) -> list[MixedBatch]:
+    """Split a batch into micro-batches of two images or more (batch norm)."""
     num_parts = max(1, min(num_parts, len(batch.images) // 2))
     tensors = (batch.images, batch.labels, batch.partners)
     parts = zip(*(tensor.tensor_split(num_parts) for tensor in tensors), strict=True)
     return [MixedBatch(images, labels, partners, batch.share) for images, labels, partners in parts]
 
 
-def when_to_average(network: nn.Module, is_last: bool) -> AbstractContextManager[None]:
-    """Several processes average their gradients once a step: in the backward pass of the last part."""
+def average_gradients(network: nn.Module, is_last: bool) -> AbstractContextManager[None]:
+    """Let several processes average their gradients once a step: in the backward pass of the last micro-batch."""
     return nullcontext() if is_last or not isinstance(network, DistributedDataParallel) else network.no_sync()
 
 
 def resize(images: torch.Tensor, size: int) -> torch.Tensor:
-    """(B, 1, H, W) uint8 -> (B, 1, size, size) uint8."""
+    """Resize images: (B, 1, H, W) uint8 -> (B, 1, size, size) uint8."""
     if images.shape[2] == size:
         return images
     small = functional.interpolate(images.float(), (size, size), mode="bilinear", antialias=True, align_corners=False)
@@ -174,9 +187,9 @@ def resize(images: torch.Tensor, size: int) -> torch.Tensor:
 def infer(
     network: nn.Module, batches: Iterable[torch.Tensor | Batch], precision: Precision
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """For each batch and head, the probabilities (B, num_classes) float32, on the CPU, in the order of the batches.
+    """Yield for each batch, by head, the probabilities (B, num_classes) float32 on the CPU.
 
-    Where there is a grapheme head, also what it says about the classes of each head, under the names of MARGINALS.
+    A grapheme head adds its own probabilities of each head's classes, under the names of MARGINALS.
     """
     network.eval()
     for batch in batches:
@@ -192,7 +205,7 @@ def join_batches(
     labels: Labels | None = None,
     unseen: NDArray[np.bool_] | None = None,
 ) -> Predictions:
-    """What `infer` gives for each batch, as one table."""
+    """Join what `infer` yields to one table. Raises InputError for an image whose probabilities are not finite."""
     by_name: dict[str, list[torch.Tensor]] = {}
     for part in parts:
         for name, values in part.items():
