@@ -215,9 +215,9 @@ def describe_house() -> str:
         "downwards only. Packages of one floor do not know each other: no command imports a command, no wing a wing.",
         "",
         "The way of the data: `input/ -> cache (uint8 memmap) -> folds/<name>.csv -> train one fold (augment ->",
-        "network -> loss) -> out-of-fold predictions -> score, decision.json -> test predictions -> ensemble -> decode ->",
-        "submissions/<name>.csv`. One table, `Predictions`, carries out-of-fold and test probabilities; one function,",
-        "`pipeline.inference.predict`, makes both.",
+        "network -> loss) -> out-of-fold predictions -> score, decision.json -> test predictions -> ensemble ->",
+        "decode -> submissions/<name>.csv`. One table, `Predictions`, carries out-of-fold and test probabilities; one",
+        "function, `pipeline.inference.predict`, makes both.",
     ]
     for floor in sorted(TEXTS, reverse=True):
         parts += ["", f"## Floor {floor:g}".replace("3.5", "3b"), "", TEXTS[floor], ""]

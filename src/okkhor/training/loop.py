@@ -48,8 +48,8 @@ def _train_all(_network: nn.Module, _epoch: int) -> None: ...
 class Trainer:
     """What changes while a network is trained, and the rules by which it changes.
 
-    ema: the running mean of the weights. average: their mean over the ends of the last epochs (SWA). freeze: called with
-    the network and the epoch's number before each epoch, when the network is in training mode.
+    ema: the running mean of the weights. average: their mean over the ends of the last epochs (SWA). freeze: called
+    with the network and the epoch's number before each epoch, when the network is in training mode.
     """
 
     network: nn.Module
@@ -143,9 +143,9 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: i
 def clip_gradient(network: nn.Module, longest: float) -> torch.Tensor:
     """Clip the gradient to a norm, unless `longest` is 0. Return the norm before, to see whether it is finite.
 
-    Without clipping the norm is that of the small parameters alone, norms and biases: a value that is not finite reaches
-    a kernel's gradient through the batch norm behind it. To read all 85 MB of gradients takes 4 % of a step on 64 x 64
-    images.
+    Without clipping the norm is that of the small parameters alone, norms and biases: a value that is not finite
+    reaches a kernel's gradient through the batch norm behind it. To read all 85 MB of gradients takes 4 % of a step on
+    64 x 64 images.
     """
     if longest:
         return nn.utils.clip_grad_norm_(network.parameters(), longest)
