@@ -138,7 +138,7 @@ def test_a_faulty_table_is_refused_with_its_column(written: Path, refused: Refus
 @pytest.mark.parametrize("keep", [0, 3, 500, -8])
 def test_a_truncated_table_is_refused(written: Path, refused: Refused, keep: int) -> None:
     written.write_bytes(written.read_bytes()[:keep])
-    refused(["oof.parquet", "no readable table of predictions", "make it again"], read_predictions, written)
+    refused(["oof.parquet", "no predictions table", "make it again"], read_predictions, written)
 
 
 def test_a_table_that_is_not_there_is_refused_with_what_to_do(tmp_path: Path, refused: Refused) -> None:

@@ -145,9 +145,7 @@ def read_predictions(path: Path) -> Predictions:
         raise InputError(f"{path}: not there. Train that fold first, or predict with its run.") from None
     except (InputError, pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise InputError(
-            f"{path}: no readable table of predictions ({reason}). Delete it and make it again."
-        ) from error
+        raise InputError(f"{path}: no predictions table ({reason}). Delete it and make it again.") from error
 
 
 def _read_table(file: pq.ParquetFile) -> Predictions:
