@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import ImageFont, features
 
 from okkhor.data.shards import Shard
-from okkhor.label_triples import Labels, TrainedGraphemes
+from okkhor.label_triples import Labels, TripleCounts
 from okkhor.predictions import Predictions
 from okkhor.rendering.fonts import Face
 from okkhor.schema import HEAD_NAMES, HEADS, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
@@ -134,7 +134,7 @@ def make_predictions(image_ids: list[str], seed: int = 0, labelled: bool = True)
     return Predictions(np.array(image_ids), probabilities, labels if labelled else None)
 
 
-def uneven_graphemes(number: int = 300) -> TrainedGraphemes:
+def uneven_graphemes(number: int = 300) -> TripleCounts:
     """Random label triples in which every class occurs, with 1 to 200 images each."""
     random = np.random.default_rng(0)
     columns = [
@@ -142,19 +142,19 @@ def uneven_graphemes(number: int = 300) -> TrainedGraphemes:
         for head in HEADS
     ]
     labels = np.unique(np.stack([random.permutation(column) for column in columns], axis=1), axis=0)
-    return TrainedGraphemes(labels, random.integers(1, 200, len(labels)))
+    return TripleCounts(labels, random.integers(1, 200, len(labels)))
 
 
 def honest_predictions(
-    seed: int, num_images: int, graphemes: TrainedGraphemes, signal: float = 3.0, permuted: bool = False
+    seed: int, num_images: int, graphemes: TripleCounts, signal: float = 3.0, permuted: bool = False
 ) -> Predictions:
     """Images of these graphemes, as frequent as there, and each head's exact posterior given a noisy observation.
 
     permuted: with the labels in another order, so that they mean nothing.
     """
     random = np.random.default_rng(seed)
-    picks = random.choice(len(graphemes.labels), num_images, p=graphemes.images / graphemes.images.sum())
-    labels = Labels(graphemes.labels[picks])
+    picks = random.choice(len(graphemes.triples), num_images, p=graphemes.images / graphemes.images.sum())
+    labels = Labels(graphemes.triples[picks])
     probabilities = {}
     for name, counts in graphemes.class_counts().items():
         seen = signal * np.eye(len(counts))[labels[name]] + random.normal(size=(num_images, len(counts)))

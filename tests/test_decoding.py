@@ -7,7 +7,7 @@ import pytest
 from helpers import make_predictions, uneven_graphemes
 
 from okkhor.errors import InputError
-from okkhor.label_triples import TrainedGraphemes
+from okkhor.label_triples import TripleCounts
 from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.decoding import (
@@ -25,7 +25,7 @@ PREDICTIONS = make_predictions([f"Train_{k}" for k in range(60)])
 GRAPHEMES = uneven_graphemes()
 
 
-def rule_of(name: RuleName, parameter: float, exponent: float, graphemes: TrainedGraphemes = GRAPHEMES) -> Rule:
+def rule_of(name: RuleName, parameter: float, exponent: float, graphemes: TripleCounts = GRAPHEMES) -> Rule:
     return Rule(name, parameter, dict.fromkeys(HEAD_NAMES, exponent), measure_priors(graphemes), graphemes)
 
 
@@ -66,7 +66,7 @@ def test_the_sum_over_graphemes_is_that_of_a_loop() -> None:
     sums = sum_over_graphemes(PREDICTIONS.probabilities, graphemes)
     for column, head in enumerate(HEADS):
         expected = np.zeros((60, head.num_classes))
-        for triple in graphemes.labels:
+        for triple in graphemes.triples:
             product_of_three = np.ones(60)
             for name, label in zip(HEAD_NAMES, triple, strict=True):
                 product_of_three *= PREDICTIONS.probabilities[name][:, label]
@@ -76,7 +76,7 @@ def test_the_sum_over_graphemes_is_that_of_a_loop() -> None:
 
 def test_where_every_combination_occurs_the_joint_rule_changes_nothing() -> None:
     everything = np.array(list(product(*(range(head.num_classes) for head in HEADS))))
-    graphemes = TrainedGraphemes(everything, np.ones(len(everything), np.int64))
+    graphemes = TripleCounts(everything, np.ones(len(everything), np.int64))
     predictions = make_predictions(["a", "b"])
     (inputs,) = rule_inputs("joint", (0.1,), predictions, graphemes)
     for name in HEAD_NAMES:
@@ -84,7 +84,7 @@ def test_where_every_combination_occurs_the_joint_rule_changes_nothing() -> None
 
 
 def test_the_joint_rule_gives_up_a_combination_that_does_not_occur() -> None:
-    graphemes = TrainedGraphemes(np.array([[0, 0, 0], [1, 1, 0]]), np.array([10, 10]))
+    graphemes = TripleCounts(np.array([[0, 0, 0], [1, 1, 0]]), np.array([10, 10]))
     probabilities = {head.name: np.full((1, head.num_classes), 1e-6, np.float32) for head in HEADS}
     probabilities["grapheme_root"][0, :2] = 0.9, 0.1
     probabilities["vowel_diacritic"][0, :2] = 0.45, 0.55  # 0 and 1 together: a combination that never occurs
@@ -96,11 +96,11 @@ def test_the_joint_rule_gives_up_a_combination_that_does_not_occur() -> None:
 
 
 def test_the_mean_over_a_components_graphemes_is_the_grapheme_rule_with_exponent_one() -> None:
-    even = TrainedGraphemes(GRAPHEMES.labels, np.full(len(GRAPHEMES.labels), 155))
-    by_grapheme = np.random.default_rng(3).dirichlet(np.full(len(even.labels), 0.1), 60).astype(np.float32)
+    even = TripleCounts(GRAPHEMES.triples, np.full(len(GRAPHEMES.triples), 155))
+    by_grapheme = np.random.default_rng(3).dirichlet(np.full(len(even.triples), 0.1), 60).astype(np.float32)
     marginals, means = {}, {}
     for column, head in enumerate(HEADS):
-        carriers = [np.flatnonzero(even.labels[:, column] == label) for label in range(head.num_classes)]
+        carriers = [np.flatnonzero(even.triples[:, column] == label) for label in range(head.num_classes)]
         marginals[head.name] = np.stack([by_grapheme[:, places].sum(axis=1) for places in carriers], axis=1)
         means[head.name] = np.stack([by_grapheme[:, places].mean(axis=1) for places in carriers], axis=1)
     predictions = Predictions(PREDICTIONS.image_ids, PREDICTIONS.probabilities, marginals=marginals)
@@ -119,13 +119,13 @@ def test_the_priors_are_shares_of_images_or_the_means_that_are_given() -> None:
     counts, posterior = measure_priors(GRAPHEMES), measure_priors(GRAPHEMES, means)
     for column, head in enumerate(HEADS):
         for label in range(head.num_classes):
-            images = GRAPHEMES.images[GRAPHEMES.labels[:, column] == label].sum()
+            images = GRAPHEMES.images[GRAPHEMES.triples[:, column] == label].sum()
             assert counts[head.name][label] == pytest.approx(images / GRAPHEMES.images.sum())
         np.testing.assert_allclose(posterior[head.name], means[head.name], rtol=1e-4)
 
 
 def test_a_class_that_training_lacked_has_a_finite_prior() -> None:
-    for prior in measure_priors(TrainedGraphemes(np.array([[0, 0, 0]]), np.array([100]))).values():
+    for prior in measure_priors(TripleCounts(np.array([[0, 0, 0]]), np.array([100]))).values():
         assert (prior > 0).all()
         assert prior.sum() == pytest.approx(1)
         assert prior[1] == pytest.approx(0.005, rel=0.6)  # half an image of 100

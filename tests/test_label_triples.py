@@ -8,11 +8,11 @@ from helpers import Refused
 
 from okkhor.label_triples import (
     Labels,
-    count_graphemes,
-    find_graphemes,
-    merge_graphemes,
-    read_trained_graphemes,
-    write_graphemes,
+    count_triples,
+    find_triples,
+    merge_triples,
+    read_triples,
+    write_triples,
 )
 from okkhor.schema import HEAD_NAMES, HEADS
 
@@ -33,30 +33,30 @@ def test_columns_are_found_by_name_in_whatever_order_they_stand() -> None:
 
 def test_triples_and_classes_have_the_counts_of_the_labels() -> None:
     labels = random_labels()
-    found = count_graphemes(labels)
+    found = count_triples(labels)
     triples = list(map(tuple, labels.array.tolist()))
-    counted = dict(zip(map(tuple, found.labels.tolist()), found.images.tolist(), strict=True))
+    counted = dict(zip(map(tuple, found.triples.tolist()), found.images.tolist(), strict=True))
     assert counted == {triple: triples.count(triple) for triple in set(triples)}
     for name, counts in found.class_counts().items():
         assert counts.tolist() == [(labels[name] == label).sum() for label in range(len(counts))]
-    known = found.labels[::2]
+    known = found.triples[::2]
     places = [next((k for k, one in enumerate(known.tolist()) if tuple(one) == triple), -1) for triple in triples]
-    assert find_graphemes(labels, known).tolist() == places
+    assert find_triples(labels, known).tolist() == places
 
 
 def test_what_two_networks_were_trained_on_is_added_up() -> None:
     one, two = random_labels(0), random_labels(1)
-    both = count_graphemes(Labels(np.concatenate([one.array, two.array])))
-    merged = merge_graphemes([count_graphemes(one), count_graphemes(two)])
-    np.testing.assert_array_equal(merged.labels, both.labels)
+    both = count_triples(Labels(np.concatenate([one.array, two.array])))
+    merged = merge_triples([count_triples(one), count_triples(two)])
+    np.testing.assert_array_equal(merged.triples, both.triples)
     np.testing.assert_array_equal(merged.images, both.images)
 
 
 def test_triples_come_back_from_their_file(tmp_path: Path) -> None:
-    graphemes = count_graphemes(random_labels())
-    write_graphemes(graphemes, tmp_path / "graphemes.csv")
-    back = read_trained_graphemes(tmp_path / "graphemes.csv")
-    np.testing.assert_array_equal(back.labels, graphemes.labels)
+    graphemes = count_triples(random_labels())
+    write_triples(graphemes, tmp_path / "graphemes.csv")
+    back = read_triples(tmp_path / "graphemes.csv")
+    np.testing.assert_array_equal(back.triples, graphemes.triples)
     np.testing.assert_array_equal(back.images, graphemes.images)
 
 
@@ -72,8 +72,8 @@ HEADER = "grapheme_root,vowel_diacritic,consonant_diacritic,images\n"
 )
 def test_another_file_is_refused(tmp_path: Path, refused: Refused, content: str) -> None:
     (tmp_path / "graphemes.csv").write_text(content)
-    refused(["graphemes.csv", "overwrite=true"], read_trained_graphemes, tmp_path / "graphemes.csv")
+    refused(["graphemes.csv", "overwrite=true"], read_triples, tmp_path / "graphemes.csv")
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path, refused: Refused) -> None:
-    refused(["graphemes.csv", "not there", "overwrite=true"], read_trained_graphemes, tmp_path / "graphemes.csv")
+    refused(["graphemes.csv", "not there", "overwrite=true"], read_triples, tmp_path / "graphemes.csv")

@@ -8,7 +8,7 @@ import pytest
 from helpers import honest_predictions, make_predictions, score_of
 
 from okkhor.errors import InputError
-from okkhor.label_triples import Labels, count_graphemes
+from okkhor.label_triples import Labels, count_triples
 from okkhor.predictions import Predictions, take
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.ensembling import Mean, combine
@@ -65,7 +65,7 @@ def test_a_member_that_knows_nothing_gets_little() -> None:
 
 def informed_and_loud(seed: int = 0, num_images: int = 3000) -> list[Predictions]:
     """Images of frequent and rare classes; a member that knows something, and one that guesses confidently."""
-    informed = honest_predictions(seed, num_images, count_graphemes(Labels(TRIPLES)))
+    informed = honest_predictions(seed, num_images, count_triples(Labels(TRIPLES)))
     guess = {
         head.name: np.exp(4 * np.random.default_rng(seed + 100).normal(size=(num_images, head.num_classes)))
         for head in HEADS

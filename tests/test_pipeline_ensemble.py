@@ -8,7 +8,7 @@ from helpers import make_predictions, score_of
 
 from okkhor.config import EnsembleConfig
 from okkhor.errors import InputError
-from okkhor.label_triples import count_graphemes
+from okkhor.label_triples import count_triples
 from okkhor.pipeline.ensemble import align_folds, combine_out_of_fold
 from okkhor.scoring.choosing import OutOfFold, random_parts
 from okkhor.scoring.ensembling import combine
@@ -35,7 +35,7 @@ def test_labels_without_meaning_bring_a_gain_to_the_selections_own_images_only()
 def test_members_that_hold_out_other_graphemes_are_refused() -> None:
     one = make_predictions(IDS)
     assert one.labels is not None
-    graphemes, unseen = count_graphemes(one.labels), np.arange(len(IDS)) < 4
+    graphemes, unseen = count_triples(one.labels), np.arange(len(IDS)) < 4
     first, same, other = (replace(one, unseen=rows) for rows in (unseen, unseen, None))
     members = [(table, [OutOfFold(table, graphemes)]) for table in (first, same, other)]
     assert len(align_folds(members[:2], ["a", "b"])) == 2

@@ -1,7 +1,7 @@
-"""`Labels`: the labels of images, as one array; `TrainedGraphemes`: the label triples that a network was trained on.
+"""`Labels`: the labels of images, as one array; `TripleCounts`: the label triples that a network was trained on.
 
 A label triple is the root, vowel diacritic and consonant diacritic of an image: its grapheme, as the score sees it. The
-1,295 texts of train.csv have 1,292 label triples.
+1,295 texts of train.csv have 1,292 triples.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,52 +65,55 @@ class Labels(Mapping[str, NDArray[np.int64]]):
 
 
 @dataclass(frozen=True)
-class TrainedGraphemes:
-    """labels: (G, 3) int64, label triples in the order of HEADS, each once. images: (G,) int64, above 0."""
+class TripleCounts:
+    """The label triples that a network was trained on.
 
-    labels: NDArray[np.int64]
+    triples: (G, 3) int64, in the order of HEADS, each once. images: (G,) int64, the training images of each, above 0.
+    """
+
+    triples: NDArray[np.int64]
     images: NDArray[np.int64]
 
     def class_counts(self) -> dict[str, NDArray[np.int64]]:
         """For each head, (num_classes,) int64: the training images of each class."""
         return {
-            head.name: np.bincount(self.labels[:, column], self.images, head.num_classes).astype(np.int64)
+            head.name: np.bincount(self.triples[:, column], self.images, head.num_classes).astype(np.int64)
             for column, head in enumerate(HEADS)
         }
 
 
-def count_graphemes(labels: Labels) -> TrainedGraphemes:
+def count_triples(labels: Labels) -> TripleCounts:
     """Count the images of each label triple."""
-    return TrainedGraphemes(*np.unique(labels.triples, axis=0, return_counts=True))
+    return TripleCounts(*np.unique(labels.triples, axis=0, return_counts=True))
 
 
-def find_graphemes(labels: Labels, graphemes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (N,) int64: the row of each image's label triple in `graphemes` (G, 3), -1 where it is not there."""
-    known, asked = (pd.MultiIndex.from_arrays(triples.T) for triples in (graphemes, labels.triples))
-    return known.get_indexer(asked).astype(np.int64)
+def find_triples(labels: Labels, triples: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (N,) int64: the row of each image's label triple in `triples` (G, 3), -1 where it is not there."""
+    known, wanted = (pd.MultiIndex.from_arrays(array.T) for array in (triples, labels.triples))
+    return known.get_indexer(wanted).astype(np.int64)
 
 
-def number_graphemes(table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def number_triples(table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Number the label triples of a table: (N,) int64, the number of each row's; (G, 3) int64, the triples."""
-    graphemes, numbers = np.unique(Labels.from_table(table).array, axis=0, return_inverse=True)
-    return numbers.reshape(-1), graphemes
+    triples, numbers = np.unique(Labels.from_table(table).array, axis=0, return_inverse=True)
+    return numbers.reshape(-1), triples
 
 
-def merge_graphemes(counts: Sequence[TrainedGraphemes]) -> TrainedGraphemes:
+def merge_triples(counts: Sequence[TripleCounts]) -> TripleCounts:
     """Add up the training images of several networks."""
-    labels, which = np.unique(np.concatenate([one.labels for one in counts]), axis=0, return_inverse=True)
-    images = np.bincount(which.reshape(-1), np.concatenate([one.images for one in counts]))
-    return TrainedGraphemes(labels, images.astype(np.int64))
+    triples, numbers = np.unique(np.concatenate([one.triples for one in counts]), axis=0, return_inverse=True)
+    images = np.bincount(numbers.reshape(-1), np.concatenate([one.images for one in counts]))
+    return TripleCounts(triples, images.astype(np.int64))
 
 
-def write_graphemes(graphemes: TrainedGraphemes, path: Path) -> None:
+def write_triples(counts: TripleCounts, path: Path) -> None:
+    table = np.column_stack([counts.triples, counts.images])
     with replacing(path) as temporary:
-        table = np.column_stack([graphemes.labels, graphemes.images])
         np.savetxt(temporary, table, "%d", delimiter=",", header=HEADER, comments="")
 
 
-def read_trained_graphemes(path: Path) -> TrainedGraphemes:
-    """Read what `write_graphemes` wrote. Raises InputError where the file is missing or holds anything else."""
+def read_triples(path: Path) -> TripleCounts:
+    """Read what `write_triples` wrote. Raises InputError where the file is missing or holds anything else."""
     highest = [*(head.num_classes - 1 for head in HEADS), np.inf]
     try:
         header, *rows = [line for line in path.read_text(encoding="utf-8").split("\n") if line] or [""]
@@ -125,4 +128,4 @@ def read_trained_graphemes(path: Path) -> TrainedGraphemes:
         raise InputError(
             f"{path}: no table of label triples ({reason}). Train that fold again: overwrite=true."
         ) from error
-    return TrainedGraphemes(table[:, :3].copy(), table[:, 3].copy())
+    return TripleCounts(table[:, :3].copy(), table[:, 3].copy())

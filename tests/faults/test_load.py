@@ -23,7 +23,7 @@ from okkhor.data.batches import BatchLoader
 from okkhor.data.folds import load_folds
 from okkhor.data.loading import BatchesInOrder, CachedImages, ShuffledBatches
 from okkhor.data.tables import read_train_table
-from okkhor.label_triples import Labels, count_graphemes, write_graphemes
+from okkhor.label_triples import Labels, count_triples, write_triples
 from okkhor.models.network import create_network
 from okkhor.pipeline.fold import make_trainer, save_predictor, validate
 from okkhor.pipeline.training_set import TrainingSet
@@ -63,7 +63,7 @@ def write_run(project: Path, name: str, seed: int) -> None:
     write_predictions(table, decode(table.probabilities), folder / "oof.parquet")
     test = make_table(["Test_0", "Test_1", "Test_2"], None, seed)
     write_predictions(test, decode(test.probabilities), folder / "test.parquet")
-    write_graphemes(count_graphemes(labels), folder / "graphemes.csv")
+    write_triples(count_triples(labels), folder / "graphemes.csv")
     config = json.loads(json.dumps(asdict(Config(run=name))))
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "metrics.json").write_text("{}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from okkhor.config import DataConfig, ModelConfig
 from okkhor.files import replacing
-from okkhor.label_triples import TrainedGraphemes
+from okkhor.label_triples import TripleCounts
 from okkhor.scoring.decoding import Rule
 from okkhor.scoring.member_weights import Combination, Stacking
 
@@ -87,7 +87,7 @@ def _read_rule(content: dict[str, Any]) -> Rule:
         parameter=content["parameter"],
         exponents=content["exponents"],
         priors=_arrays(content["priors"]),
-        graphemes=TrainedGraphemes(np.array(graphemes["labels"]), np.array(graphemes["images"])),
+        graphemes=TripleCounts(np.array(graphemes["triples"]), np.array(graphemes["images"])),
     )
 
 

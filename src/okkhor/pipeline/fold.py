@@ -17,7 +17,7 @@ from okkhor.data.batches import BatchLoader
 from okkhor.data.loading import BatchesInOrder, CachedImages, ShuffledBatches, sampling_weights, validation_part
 from okkhor.errors import ConfigError
 from okkhor.files import replacing
-from okkhor.label_triples import count_graphemes, write_graphemes
+from okkhor.label_triples import count_triples, write_triples
 from okkhor.models.network import ThreeHeadNetwork, create_network, place_network
 from okkhor.models.weights import initialise_from, save_weights
 from okkhor.pipeline.prepared import Prepared
@@ -67,7 +67,7 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
     unseen = prepared.folds.unseen(fold) if prepared.folds.has_unseen else None
     truth = Predictions(prepared.train.image_ids(validation), {}, labels, unseen=unseen)
     if group.is_main:
-        write_graphemes(count_graphemes(training.labels), folder / "graphemes.csv")
+        write_triples(count_triples(training.labels), folder / "graphemes.csv")
         if training.pseudo is not None:
             write_pseudo_labels(training.pseudo, folder)
     fit(

@@ -12,7 +12,7 @@ from okkhor.data.competition import TestSet, TrainSet
 from okkhor.data.tables import read_csv
 from okkhor.errors import ConfigError, InputError
 from okkhor.files import replacing
-from okkhor.label_triples import find_graphemes
+from okkhor.label_triples import find_triples
 from okkhor.pipeline.run import check_same_split, fold_folder, open_member
 from okkhor.predictions import Predictions, read_predictions
 from okkhor.schema import HEAD_NAMES
@@ -38,9 +38,9 @@ def select_pseudo_labels(
     table = read_predictions(source)
     labels = decode(table.probabilities)
     sure = confidence(table) >= config.data.pseudo_confidence
-    sure &= find_graphemes(labels, held_out) < 0
+    sure &= find_triples(labels, held_out) < 0
     if config.model.graphemes != "none":  # that head has no class for a combination that train lacks
-        sure &= find_graphemes(labels, graphemes) >= 0
+        sure &= find_triples(labels, graphemes) >= 0
     if not sure.any():
         raise InputError(
             f"data.pseudo={config.data.pseudo}: no test image is read with data.pseudo_confidence="

@@ -14,7 +14,7 @@ import yaml
 from okkhor.config import Config, FoldsConfig
 from okkhor.errors import ConfigError, InputError
 from okkhor.files import replacing
-from okkhor.label_triples import read_trained_graphemes
+from okkhor.label_triples import read_triples
 from okkhor.limits import RANGES
 from okkhor.predictions import Predictions, concatenate, read_predictions
 from okkhor.scoring.choosing import OutOfFold, split_folds
@@ -156,7 +156,7 @@ def choose_folds(run: str, fold: object) -> list[int]:
 def read_out_of_fold(member: Member) -> tuple[Predictions, list[OutOfFold]]:
     """A table of all its folds, and each fold's rows of it. Raises InputError where an image stands in two folds."""
     tables = [read_predictions(member.out_of_fold(fold)) for fold in member.folds]
-    graphemes = [read_trained_graphemes(fold_folder(member.run, fold) / "graphemes.csv") for fold in member.folds]
+    graphemes = [read_triples(fold_folder(member.run, fold) / "graphemes.csv") for fold in member.folds]
     whole = concatenate(tables)
     return whole, split_folds(whole, [len(table) for table in tables], graphemes)
 

@@ -15,7 +15,7 @@ from okkhor.data.tables import (
     read_train_table,
 )
 from okkhor.files import replacing
-from okkhor.label_triples import TrainedGraphemes, merge_graphemes
+from okkhor.label_triples import TripleCounts, merge_triples
 from okkhor.pipeline.run import RUNS, Member, fold_folder
 from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES
@@ -86,7 +86,7 @@ NUM_PAIRS = 30  # most confused pairs of each head
 NUM_IMAGES = 100  # most confidently wrong labels
 
 
-def write_mistakes(member: Member, whole: Predictions, graphemes: Sequence[TrainedGraphemes]) -> None:
+def write_mistakes(member: Member, whole: Predictions, graphemes: Sequence[TripleCounts]) -> None:
     """recall.csv, confused.csv, confident.csv and reliability.csv, of the most probable classes.
 
     whole: out of fold, with labels. graphemes: of the network of each fold.
@@ -107,12 +107,12 @@ def write_mistakes(member: Member, whole: Predictions, graphemes: Sequence[Train
 
 
 def find_mistakes(
-    whole: Predictions, graphemes: Sequence[TrainedGraphemes], texts: Components | None
+    whole: Predictions, graphemes: Sequence[TripleCounts], texts: Components | None
 ) -> dict[str, pd.DataFrame]:
     """recall, confused, confident and reliability, of the most probable classes. texts: of the classes of each head."""
     assert whole.labels is not None
     decoded = decode(whole.probabilities)
-    counts = merge_graphemes(graphemes).class_counts()
+    counts = merge_triples(graphemes).class_counts()
     counts = {name: values // len(graphemes) for name, values in counts.items()}  # of one network
     return {
         "recall": recall_per_class(whole.labels, decoded, counts, texts),

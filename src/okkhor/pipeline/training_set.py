@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from okkhor.config import Config
 from okkhor.data.cache import open_cache
-from okkhor.label_triples import Labels, find_graphemes, number_graphemes
+from okkhor.label_triples import Labels, find_triples, number_triples
 from okkhor.pipeline.prepared import Prepared
 from okkhor.pipeline.pseudo_labels import cache_test_images, select_pseudo_labels
 from okkhor.pipeline.rendered_images import choose_rendered, plan_fresh_images
@@ -51,7 +51,7 @@ class TrainingSet:
 def select_training_set(config: Config, prepared: Prepared, fold: int) -> TrainingSet:
     """The other folds, with the labels that are fixed, without the images that are blacklisted; then the others."""
     table = prepared.corrected
-    _, graphemes = number_graphemes(table)
+    _, graphemes = number_triples(table)
     rows = prepared.folds.training_rows(fold)
     rows = rows[prepared.usable[rows] & ~fixed_into_held_out(prepared, fold)[rows]]
     training = TrainingSet([prepared.cache], rows, Labels.from_table(table).rows(rows), graphemes)
@@ -60,7 +60,7 @@ def select_training_set(config: Config, prepared: Prepared, fold: int) -> Traini
     if config.data.rendered_fraction:
         training = add_rendered(training, config, prepared.train.table.iloc[rows], fold)
     if config.model.graphemes != "none":
-        numbers = find_graphemes(training.labels, training.graphemes)
+        numbers = find_triples(training.labels, training.graphemes)
         training = replace(training, labels=Labels.from_columns({**training.labels, GRAPHEME: numbers}))
     return training
 
@@ -81,14 +81,14 @@ def add_rendered(training: TrainingSet, config: Config, train: pd.DataFrame, fol
     path = fold_folder(config.run, fold) / "rendered.npy"
     labels = Labels(triples)
     extended = training.extended(path, np.arange(len(rendered)), labels)
-    new = triples[find_graphemes(labels, training.graphemes) < 0]
+    new = triples[find_triples(labels, training.graphemes) < 0]
     graphemes = np.concatenate([training.graphemes, np.unique(new, axis=0)])
     return replace(extended, graphemes=graphemes, fresh=fresh)
 
 
 def fixed_into_held_out(prepared: Prepared, fold: int) -> NDArray[np.bool_]:
     """(N,) bool: the rows of train.csv that a label fix makes a grapheme of, which this fold's training lacks."""
-    return find_graphemes(Labels.from_table(prepared.corrected), held_out_graphemes(prepared, fold)) >= 0
+    return find_triples(Labels.from_table(prepared.corrected), held_out_graphemes(prepared, fold)) >= 0
 
 
 def held_out_graphemes(prepared: Prepared, fold: int) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from okkhor.label_triples import Labels, TrainedGraphemes, merge_graphemes
+from okkhor.label_triples import Labels, TripleCounts, merge_triples
 from okkhor.predictions import Predictions, Probabilities, blocks, concatenate, take
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.decoding import PARAMETERS, PriorName, Priors, Rule, RuleName, decide, measure_priors, rule_inputs
@@ -20,10 +20,10 @@ class OutOfFold:
     """Predictions of one fold's network for its validation images, with labels, and what the network was trained on."""
 
     predictions: Predictions
-    graphemes: TrainedGraphemes
+    graphemes: TripleCounts
 
 
-def split_folds(whole: Predictions, lengths: Sequence[int], graphemes: Sequence[TrainedGraphemes]) -> list[OutOfFold]:
+def split_folds(whole: Predictions, lengths: Sequence[int], graphemes: Sequence[TripleCounts]) -> list[OutOfFold]:
     """Split a table of all folds, one after the other, into its folds; nothing is copied."""
     ends = np.cumsum(lengths).tolist()
     parts = [take(whole, slice(end - length, end)) for end, length in zip(ends, lengths, strict=True)]
@@ -118,7 +118,7 @@ class Candidates:
             parameter=PARAMETERS[self.rule][parameter],
             exponents={name: self.exponents[exponent] for name, exponent in zip(HEAD_NAMES, exponents, strict=True)},
             priors={name: np.mean([one[parameter][name] for one in self.priors], axis=0) for name in HEAD_NAMES},
-            graphemes=merge_graphemes(self.graphemes),
+            graphemes=merge_triples(self.graphemes),
         )
 
 

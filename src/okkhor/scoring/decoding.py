@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from okkhor.errors import InputError
-from okkhor.label_triples import Labels, TrainedGraphemes
+from okkhor.label_triples import Labels, TripleCounts
 from okkhor.predictions import Predictions, Probabilities, blocks, take
 from okkhor.schema import HEAD_NAMES, HEADS
 
@@ -42,7 +42,7 @@ class Rule:
     parameter: float
     exponents: Mapping[str, float]
     priors: Priors
-    graphemes: TrainedGraphemes
+    graphemes: TripleCounts
 
 
 def decode(probabilities: Mapping[str, NDArray[np.floating]]) -> Labels:
@@ -74,7 +74,7 @@ def decide(
     return np.stack([(logs - np.float32(t) * penalty).argmax(axis=1).astype(np.uint8) for t in exponents])
 
 
-def measure_priors(graphemes: TrainedGraphemes, means: Mapping[str, NDArray[np.float64]] | None = None) -> Priors:
+def measure_priors(graphemes: TripleCounts, means: Mapping[str, NDArray[np.float64]] | None = None) -> Priors:
     """Return the prior of each class: its mean probability, or without means its share of the training images.
 
     means: for each head, (num_classes,): what the network itself takes for the prior (Prior2Posterior,
@@ -90,7 +90,7 @@ def measure_priors(graphemes: TrainedGraphemes, means: Mapping[str, NDArray[np.f
 
 
 def rule_inputs(
-    rule: RuleName, parameters: tuple[float, ...], predictions: Predictions, graphemes: TrainedGraphemes
+    rule: RuleName, parameters: tuple[float, ...], predictions: Predictions, graphemes: TripleCounts
 ) -> Iterator[Probabilities]:
     """Yield the probabilities that the rule decides by, for one value of its parameter after the other.
 
@@ -120,15 +120,15 @@ def _normalise(table: Probabilities) -> Probabilities:
     return {name: values / np.maximum(values.sum(axis=1, keepdims=True), SMALLEST) for name, values in table.items()}
 
 
-def sum_over_graphemes(probabilities: Probabilities, graphemes: TrainedGraphemes) -> Probabilities:
+def sum_over_graphemes(probabilities: Probabilities, graphemes: TripleCounts) -> Probabilities:
     """For each head and class, sum the product of the three heads' probabilities over the graphemes with that class.
 
     The sum is the class's own probability less that of the combinations that do not occur, were the heads independent.
     """
-    products = np.ones((len(probabilities[HEADS[0].name]), len(graphemes.labels)), np.float32)
+    products = np.ones((len(probabilities[HEADS[0].name]), len(graphemes.triples)), np.float32)
     for column, head in enumerate(HEADS):
-        products *= np.take(probabilities[head.name], graphemes.labels[:, column], axis=1)  # 3 times as fast as [:, i]
+        products *= np.take(probabilities[head.name], graphemes.triples[:, column], axis=1)  # 3 times as fast as [:, i]
     return {
-        head.name: products @ np.eye(head.num_classes, dtype=np.float32)[graphemes.labels[:, column]]
+        head.name: products @ np.eye(head.num_classes, dtype=np.float32)[graphemes.triples[:, column]]
         for column, head in enumerate(HEADS)
     }
