@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from PIL import ImageFont, features
 
 from okkhor.data.shards import Shard
-from okkhor.label_triples import Labels
+from okkhor.label_triples import Labels, TripleCounts
 from okkhor.predictions import Predictions
 from okkhor.rendering.fonts import Face
 from okkhor.schema import HEAD_NAMES, HEADS, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
+from okkhor.scoring.decoding import decode
+from okkhor.scoring.metric import competition_score
 
 PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
 
@@ -130,6 +132,43 @@ def make_predictions(image_ids: list[str], seed: int = 0, labelled: bool = True)
     }
     labels = Labels.from_columns({head.name: random.integers(0, head.num_classes, len(image_ids)) for head in HEADS})
     return Predictions(np.array(image_ids), probabilities, labels if labelled else None)
+
+
+def uneven_graphemes(number: int = 300) -> TripleCounts:
+    """Random label triples in which every class occurs, with 1 to 200 images each."""
+    random = np.random.default_rng(0)
+    columns = [
+        np.concatenate([np.arange(head.num_classes), random.integers(0, head.num_classes, number - head.num_classes)])
+        for head in HEADS
+    ]
+    labels = np.unique(np.stack([random.permutation(column) for column in columns], axis=1), axis=0)
+    return TripleCounts(labels, random.integers(1, 200, len(labels)))
+
+
+def honest_predictions(
+    seed: int, num_images: int, graphemes: TripleCounts, signal: float = 3.0, permuted: bool = False
+) -> Predictions:
+    """Images of these graphemes, as frequent as there, and each head's exact posterior given a noisy observation.
+
+    permuted: with the labels in another order, so that they mean nothing.
+    """
+    random = np.random.default_rng(seed)
+    picks = random.choice(len(graphemes.triples), num_images, p=graphemes.images / graphemes.images.sum())
+    labels = Labels(graphemes.triples[picks])
+    probabilities = {}
+    for name, counts in graphemes.class_counts().items():
+        seen = signal * np.eye(len(counts))[labels[name]] + random.normal(size=(num_images, len(counts)))
+        odds = np.exp(signal * seen) * counts / counts.sum()
+        probabilities[name] = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
+    if permuted:
+        labels = labels.rows(random.permutation(num_images))
+    return Predictions(np.array([f"Train_{seed}_{k}" for k in range(num_images)]), probabilities, labels)
+
+
+def score_of(table: Predictions, decoded: Labels | None = None) -> float:
+    """The score of the most probable classes, or of other decisions."""
+    assert table.labels is not None
+    return competition_score(table.labels, decode(table.probabilities) if decoded is None else decoded)["score"]
 
 
 def assert_same(one: Predictions, other: Predictions) -> None:

@@ -7,12 +7,13 @@ from helpers import random_images
 from torch import nn
 
 from okkhor.config import ModelConfig
+from okkhor.label_triples import Labels
 from okkhor.models.network import create_network
 from okkhor.report.class_activation import MIN_PLACES, find_layer, map_attention
 from okkhor.schema import HEAD_NAMES, HEADS
 
 SIZE = 48  # pixels
-LABELS = {head.name: np.zeros(2, np.int64) for head in HEADS}
+LABELS = Labels(np.zeros((2, 3), np.int64))
 
 
 class CornerNetwork(nn.Module):

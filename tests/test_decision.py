@@ -9,7 +9,7 @@ import pytest
 from helpers import make_predictions
 
 from okkhor.config import Config, DecodeConfig, EnsembleConfig
-from okkhor.label_triples import count_graphemes, write_graphemes
+from okkhor.label_triples import count_triples, write_triples
 from okkhor.pipeline.decision import Decision, decision_from_json, decision_to_json
 from okkhor.pipeline.ensemble import Ensemble
 from okkhor.pipeline.run import Run
@@ -27,7 +27,7 @@ def write_fold(run: str, fold: int, seed: int = 0) -> None:
     table = replace(table, labels=decode(table.probabilities))  # a network that is always right
     write_predictions(table, decode(table.probabilities), folder / "oof.parquet")
     assert table.labels is not None
-    write_graphemes(count_graphemes(table.labels), folder / "graphemes.csv")
+    write_triples(count_triples(table.labels), folder / "graphemes.csv")
     (folder / "metrics.json").write_text("{}")
 
 

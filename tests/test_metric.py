@@ -1,55 +1,38 @@
-"""The competition's score, held against scikit-learn and against hand-made cases."""
+"""The score, held against scikit-learn and cases by hand; its bootstrap, held against the binomial distribution."""
+
+from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import precision_score, recall_score
+from sklearn.metrics import recall_score
 
-from okkhor.schema import HEADS, PRIVATE_UNSEEN
-from okkhor.scoring.decoding import decode
-from okkhor.scoring.metric import competition_score, macro_recall, score_subsets, weighted_mean
+from okkhor.label_triples import Labels
+from okkhor.schema import HEAD_NAMES, HEADS, PRIVATE_UNSEEN
+from okkhor.scoring.metric import bootstrap_heads, competition_score, interval, macro_recall, score_subsets
 
-Guesses = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
+Guesses = tuple[Labels, Labels]
 
 
 @pytest.fixture
 def guesses() -> Guesses:
-    """4,000 unevenly spread labels with every class, and guesses of which some 60 % are right."""
+    """4,000 unevenly spread labels with every class, and decoded ones of which some 60 % are right."""
     random = np.random.default_rng(0)
     labels, decoded = {}, {}
     for head in HEADS:
         shares = 1 / np.arange(1, head.num_classes + 1)
         drawn = random.choice(head.num_classes, 4000 - head.num_classes, p=shares / shares.sum())
         truth = random.permutation(np.concatenate([np.arange(head.num_classes), drawn]))
-        wrong = random.integers(0, head.num_classes, 4000)
         labels[head.name] = truth
-        decoded[head.name] = np.where(random.random(4000) < 0.6, truth, wrong)
-    return labels, decoded
+        decoded[head.name] = np.where(random.random(4000) < 0.6, truth, random.integers(0, head.num_classes, 4000))
+    return Labels.from_columns(labels), Labels.from_columns(decoded)
 
 
-def test_recall_of_each_head_matches_scikit_learn_over_the_whole_set(guesses: Guesses) -> None:
+def test_the_score_is_kaggles_formula_with_scikit_learns_recall(guesses: Guesses) -> None:
     labels, decoded = guesses
     scores = competition_score(labels, decoded)
-    for name in labels:
-        assert scores[name] == pytest.approx(recall_score(labels[name], decoded[name], average="macro"))
-
-
-def test_the_score_is_kaggles_own_formula(guesses: Guesses) -> None:
-    labels, decoded = guesses
-    names = ("grapheme_root", "vowel_diacritic", "consonant_diacritic")
-    recalls = [recall_score(labels[name], decoded[name], average="macro") for name in names]
-    assert competition_score(labels, decoded)["score"] == pytest.approx(np.average(recalls, weights=[2, 1, 1]))
-
-
-def test_the_recall_is_not_precision(guesses: Guesses) -> None:
-    labels, decoded = (part["grapheme_root"] for part in guesses)
-    assert macro_recall(labels, decoded) != pytest.approx(precision_score(labels, decoded, average="macro"), abs=0.01)
-    assert macro_recall(labels, decoded) != pytest.approx(macro_recall(decoded, labels), abs=0.01)
-
-
-def test_the_recall_is_not_the_mean_over_batches(guesses: Guesses) -> None:
-    labels, decoded = (part["grapheme_root"] for part in guesses)
-    batches = [macro_recall(labels[k : k + 64], decoded[k : k + 64]) for k in range(0, 4000, 64)]
-    assert macro_recall(labels, decoded) != pytest.approx(np.mean(batches), abs=0.005)
+    recalls = [recall_score(labels[name], decoded[name], average="macro") for name in HEAD_NAMES]
+    assert [scores[name] for name in HEAD_NAMES] == pytest.approx(recalls)
+    assert scores["score"] == pytest.approx(np.average(recalls, weights=[2, 1, 1]))
 
 
 def test_every_class_counts_the_same_however_many_images_it_has() -> None:
@@ -65,45 +48,85 @@ def test_a_class_absent_from_the_truth_is_not_counted() -> None:
         assert recall_score(truth, decoded, average="macro") == 0.5  # what this differs from
 
 
-def test_the_weights_are_those_of_the_heads() -> None:
-    assert weighted_mean({"grapheme_root": 1, "vowel_diacritic": 0, "consonant_diacritic": 0}) == 0.5
-    assert weighted_mean({"consonant_diacritic": 1, "vowel_diacritic": 0, "grapheme_root": 0}) == 0.25
-
-
-def test_decoding_takes_the_most_probable_class_of_each_head() -> None:
-    random = np.random.default_rng(0)
-    probabilities = {h.name: random.random((50, h.num_classes), np.float32) for h in HEADS}
-    for name, labels in decode(probabilities).items():
-        assert labels.dtype == np.int64
-        assert labels.tolist() == [max(range(len(row)), key=row.__getitem__) for row in probabilities[name]]
-
-
-def test_the_views_separate_what_training_had_and_what_it_lacked(guesses: Guesses) -> None:
+def test_subsets_separate_what_training_had_and_what_it_lacked(guesses: Guesses) -> None:
     labels, decoded = guesses
     unseen = np.random.default_rng(1).random(4000) < 0.2
     scores = score_subsets(labels, decoded, unseen)
     assert list(scores) == ["all", "seen", "unseen", "mix"]
-    assert scores["all"] == competition_score(labels, decoded)
-    for view, rows in (("seen", ~unseen), ("unseen", unseen)):
-        truth, guess = ({name: values[rows] for name, values in table.items()} for table in guesses)
-        assert scores[view] == competition_score(truth, guess)
+    for name, rows in (("all", slice(None)), ("seen", ~unseen), ("unseen", unseen)):
+        assert scores[name] == competition_score(labels.rows(rows), decoded.rows(rows))
 
 
-def test_the_mix_is_that_of_a_set_in_which_unseen_graphemes_are_as_frequent_as_in_the_private_test() -> None:
+def test_unseen_graphemes_are_as_frequent_in_the_mix_as_in_the_private_test() -> None:
     truth, unseen = np.tile(np.arange(7), 200), np.arange(1400) % 2 == 0
-    labels = {head.name: truth for head in HEADS}
-    decoded = {head.name: np.where(unseen, (truth + 1) % 7, truth) for head in HEADS}
+    labels = Labels(np.stack([truth] * 3, axis=1))
+    decoded = Labels(np.stack([np.where(unseen, (truth + 1) % 7, truth)] * 3, axis=1))
     assert score_subsets(labels, decoded, unseen)["mix"]["score"] == pytest.approx(1 - PRIVATE_UNSEEN)
-
-
-def test_at_the_private_tests_own_share_the_mix_is_the_whole() -> None:
-    random = np.random.default_rng(0)
-    labels = {head.name: random.integers(0, head.num_classes, 500) for head in HEADS}
-    decoded = {name: np.where(random.random(500) < 0.5, values, 0) for name, values in labels.items()}
-    scores = score_subsets(labels, decoded, np.arange(500) < 29)
-    assert scores["mix"]["score"] == pytest.approx(scores["all"]["score"])
 
 
 @pytest.mark.parametrize("unseen", [None, np.zeros(4000, bool), np.ones(4000, bool)])
 def test_without_both_kinds_of_images_there_is_only_the_whole(guesses: Guesses, unseen: np.ndarray | None) -> None:
     assert list(score_subsets(*guesses, unseen)) == ["all"]
+
+
+def bootstrap_scores(*arguments: Any, **options: Any) -> np.ndarray:
+    return bootstrap_heads(*arguments, **options)["score"]
+
+
+def balanced(share_right: float, images_per_class: int = 40) -> Guesses:
+    """Labels of seven classes, the same for all heads, and decoded ones of which this share is right.
+
+    The seed is not 0, that of the draws: the decoded labels would come from the stream that the first draw comes from.
+    """
+    truth = np.repeat(np.arange(7), images_per_class)
+    is_right = np.random.default_rng(100).random(len(truth)) < share_right
+    decoded = np.where(is_right, truth, (truth + 1) % 7)
+    return Labels(np.stack([truth] * 3, axis=1)), Labels(np.stack([decoded] * 3, axis=1))
+
+
+def test_the_drawn_scores_lie_around_the_score_as_the_binomial_says() -> None:
+    labels, decoded = balanced(0.8)
+    score = competition_score(labels, decoded)["score"]
+    deviation = np.sqrt(score * (1 - score) / 280)
+    drawn = bootstrap_scores(labels, [decoded], np.ones(280))[0]
+    assert drawn.mean() == pytest.approx(score, abs=0.003)
+    assert drawn.std() == pytest.approx(deviation, rel=0.15)
+    low, high = interval(drawn)
+    assert high - low == pytest.approx(2 * 1.96 * deviation, rel=0.15)
+    quarter = bootstrap_scores(labels, [decoded], np.ones(280), num_images=70)[0]
+    assert quarter.std() == pytest.approx(2 * deviation, rel=0.15)
+
+
+def test_decisions_are_compared_on_the_same_images() -> None:
+    labels, decoded = balanced(0.8)
+    better = Labels(decoded.array.copy())
+    first_wrong = np.flatnonzero(decoded.array[:, 0] != labels.array[:, 0])[0]
+    better.array[first_wrong] = labels.array[first_wrong]
+    one, same, other = bootstrap_scores(labels, [decoded, decoded, better], np.ones(280))
+    assert (same == one).all()
+    assert (other >= one).all()
+    assert (other - one).std() < one.std() / 3
+
+
+def test_an_image_without_weight_is_never_drawn() -> None:
+    labels, _ = balanced(1.0)
+    wrong_for_3 = Labels(np.where(labels.array == 3, 0, labels.array))
+    assert (bootstrap_scores(labels, [wrong_for_3], (labels.array[:, 0] != 3).astype(float)) == 1).all()
+
+
+def test_a_seed_fixes_the_draws() -> None:
+    labels, decoded = balanced(0.7)
+    first, again, other = (bootstrap_scores(labels, [decoded], np.ones(280), seed=seed) for seed in (3, 3, 4))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_writers_who_differ_move_a_score_more_than_their_images_do() -> None:
+    """Ten writers, five decoded right and five wrong: the mean of ten drawn ones has the deviation of a fair coin's."""
+    truth, writers = np.tile(np.arange(7), 100), np.repeat(np.arange(10), 70)
+    labels = Labels(np.stack([truth] * 3, axis=1))
+    decoded = Labels(np.where(writers % 2 == 0, labels.array.T, (labels.array.T + 1) % 7).T)
+    by_image = bootstrap_scores(labels, [decoded], np.ones(700))[0]
+    by_writer = bootstrap_scores(labels, [decoded], np.ones(700), groups=writers)[0]
+    assert by_image.std() == pytest.approx(0.5 / np.sqrt(700), rel=0.15)
+    assert by_writer.std() == pytest.approx(0.5 / np.sqrt(10), rel=0.15)

@@ -21,7 +21,7 @@ from okkhor.config import Config, DataConfig, DecodeConfig, ModelConfig
 from okkhor.data import competition as data
 from okkhor.kaggle.confinement import Measurement
 from okkhor.kaggle.plan import KernelPlan, read_plan, write_plan
-from okkhor.label_triples import count_graphemes, write_graphemes
+from okkhor.label_triples import Labels, count_triples, write_triples
 from okkhor.models.network import create_network
 from okkhor.models.weights import save_weights
 from okkhor.pipeline.run import write_config
@@ -58,10 +58,10 @@ def make_run(project: Project, name: str, root: Path, num_folds: int = 2) -> Non
         write_config(Config(run=name, data=data, model=model, decode=DecodeConfig("prior")), folder)
         save_weights(create_network(model, 32), folder / "model.safetensors")
         ids = [f"Train_{number}" for number in range(fold, NUM_TRAIN, num_folds)]
-        labels = {head.name: np.array([TRIPLES[int(i[6:]) % 6][k] for i in ids]) for k, head in enumerate(HEADS)}
+        labels = Labels(np.array([TRIPLES[int(i[6:]) % 6] for i in ids]))
         table = Predictions(np.array(ids), make_predictions(ids, seed=fold + len(name)).probabilities, labels)
         write_predictions(table, decode(table.probabilities), folder / "oof.parquet")
-        write_graphemes(count_graphemes(labels), folder / "graphemes.csv")
+        write_triples(count_triples(labels), folder / "graphemes.csv")
         (folder / "metrics.json").write_text("{}")
 
 
@@ -241,7 +241,7 @@ def test_a_plan_decides_after_reading_as_before_writing(tmp_path: Path) -> None:
     members[1] = Predictions(members[1].image_ids, members[1].probabilities, members[0].labels)
     labels = members[0].labels
     assert labels is not None
-    rule = Candidates("joint", [OutOfFold(members[0], count_graphemes(labels))], "posterior").make_rule()
+    rule = Candidates("joint", [OutOfFold(members[0], count_triples(labels))], "posterior").make_rule()
     for combination in (
         Combination("geometric", (0.3, 0.7)),
         Combination("rank"),

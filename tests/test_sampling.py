@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 
 from okkhor.data.loading import ShuffledBatches, sampling_weights
+from okkhor.label_triples import Labels
 
-LABELS = {
-    "grapheme_root": np.array([0] * 90 + [1] * 10),
-    "vowel_diacritic": np.array([0] * 60 + [1] * 30 + [0] * 10),
-    "consonant_diacritic": np.zeros(100, np.int64),
-}
+LABELS = Labels(np.repeat([[0, 0, 0], [0, 1, 0], [1, 0, 0]], [60, 30, 10], axis=0))
 
 
 def shares(scheme: str) -> list[float]:

@@ -1,7 +1,7 @@
-"""`Labels`: the labels of images as one array; `TrainedGraphemes`: the label triples that a network was trained on.
+"""`Labels`: the labels of images, as one array; `TripleCounts`: the label triples that a network was trained on.
 
-A grapheme, here, is a label triple (root, vowel diacritic, consonant diacritic), as the score sees it: the 1,295 texts
-of train.csv have 1,292 triples.
+A label triple is the root, vowel diacritic and consonant diacritic of an image: its grapheme, as the score sees it. The
+1,295 texts of train.csv have 1,292 triples.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,14 +16,12 @@ from okkhor.errors import InputError
 from okkhor.files import replacing
 from okkhor.schema import HEAD_NAMES, HEADS
 
-COLUMNS = (*HEAD_NAMES, "images")
+HEADER = ",".join((*HEAD_NAMES, "images"))
 
 
 @dataclass(frozen=True, eq=False)
 class Labels(Mapping[str, NDArray[np.int64]]):
-    """The labels of N images: one array, whose columns have names.
-
-    `labels["vowel_diacritic"]` is a column, (N,) int64.
+    """The labels of N images: one array, whose columns have names: `labels["vowel_diacritic"]` is (N,) int64.
 
     Parameters
     ----------
@@ -53,7 +51,7 @@ class Labels(Mapping[str, NDArray[np.int64]]):
         return iter(self.names)
 
     def __len__(self) -> int:
-        """The number of columns."""
+        """Return the number of columns."""
         return len(self.names)
 
     @property
@@ -67,66 +65,67 @@ class Labels(Mapping[str, NDArray[np.int64]]):
 
 
 @dataclass(frozen=True)
-class TrainedGraphemes:
-    """labels: (G, 3) int64, triples in the order of HEADS, each once. images: (G,) int64, above 0."""
+class TripleCounts:
+    """The label triples that a network was trained on.
 
-    labels: NDArray[np.int64]
+    triples: (G, 3) int64, in the order of HEADS, each once. images: (G,) int64, the training images of each, above 0.
+    """
+
+    triples: NDArray[np.int64]
     images: NDArray[np.int64]
 
     def class_counts(self) -> dict[str, NDArray[np.int64]]:
         """For each head, (num_classes,) int64: the training images of each class."""
         return {
-            head.name: np.bincount(self.labels[:, column], self.images, head.num_classes).astype(np.int64)
+            head.name: np.bincount(self.triples[:, column], self.images, head.num_classes).astype(np.int64)
             for column, head in enumerate(HEADS)
         }
 
 
-def count_graphemes(labels: Labels) -> TrainedGraphemes:
-    """Count the training images of each label triple."""
-    triples, counts = np.unique(labels.triples, axis=0, return_counts=True)
-    return TrainedGraphemes(triples, counts)
+def count_triples(labels: Labels) -> TripleCounts:
+    """Count the images of each label triple."""
+    return TripleCounts(*np.unique(labels.triples, axis=0, return_counts=True))
 
 
-def find_graphemes(labels: Labels, graphemes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (N,) int64: the row of each image's label triple in `graphemes` (G, 3), -1 where it is not there."""
-    known, asked = (pd.MultiIndex.from_arrays(triples.T) for triples in (graphemes, labels.triples))
-    return known.get_indexer(asked).astype(np.int64)
+def find_triples(labels: Labels, triples: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (N,) int64: the row of each image's label triple in `triples` (G, 3), -1 where it is not there."""
+    known, wanted = (pd.MultiIndex.from_arrays(array.T) for array in (triples, labels.triples))
+    return known.get_indexer(wanted).astype(np.int64)
 
 
-def merge_graphemes(parts: Sequence[TrainedGraphemes]) -> TrainedGraphemes:
-    """What several networks were trained on, taken together; the images of all are added up."""
-    labels, which = np.unique(np.concatenate([part.labels for part in parts]), axis=0, return_inverse=True)
-    images = np.bincount(which.reshape(-1), np.concatenate([part.images for part in parts]))
-    return TrainedGraphemes(labels, images.astype(np.int64))
+def number_triples(table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the label triples of a table: (N,) int64, the number of each row's; (G, 3) int64, the triples."""
+    triples, numbers = np.unique(Labels.from_table(table).array, axis=0, return_inverse=True)
+    return numbers.reshape(-1), triples
 
 
-def write_graphemes(graphemes: TrainedGraphemes, path: Path) -> None:
-    table = pd.DataFrame(np.column_stack([graphemes.labels, graphemes.images]), columns=list(COLUMNS))
+def merge_triples(counts: Sequence[TripleCounts]) -> TripleCounts:
+    """Add up the training images of several networks."""
+    triples, numbers = np.unique(np.concatenate([one.triples for one in counts]), axis=0, return_inverse=True)
+    images = np.bincount(numbers.reshape(-1), np.concatenate([one.images for one in counts]))
+    return TripleCounts(triples, images.astype(np.int64))
+
+
+def write_triples(counts: TripleCounts, path: Path) -> None:
+    table = np.column_stack([counts.triples, counts.images])
     with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
+        np.savetxt(temporary, table, "%d", delimiter=",", header=HEADER, comments="")
 
 
-def read_trained_graphemes(path: Path) -> TrainedGraphemes:
-    """Raises InputError where the file is missing or is none that write_graphemes wrote."""
+def read_triples(path: Path) -> TripleCounts:
+    """Read what `write_triples` wrote. Raises InputError where the file is missing or holds anything else."""
+    highest = [*(head.num_classes - 1 for head in HEADS), np.inf]
     try:
         header, *rows = [line for line in path.read_text(encoding="utf-8").split("\n") if line] or [""]
-        # strict, where pandas takes a row that is too long for one with an index
+        # np.loadtxt is strict: pandas takes the first cell of a row that is too long for an index
         table = np.loadtxt(rows or ["0"], np.int64, comments=None, delimiter=",", ndmin=2)
+        if header != HEADER or table.shape[1] != 4 or (table < [0, 0, 0, 1]).any() or (table > highest).any():
+            raise ValueError(f"expected labels and counts under {HEADER}")
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Train that fold again: overwrite=true.") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: can't be read as csv: {str(error).splitlines()[0]}") from error
-    highest = [*(head.num_classes - 1 for head in HEADS), np.inf]
-    is_whole = header == ",".join(COLUMNS) and table.shape[1] == len(COLUMNS)
-    if not is_whole or (table < [0, 0, 0, 1]).any() or (table > highest).any():
-        raise InputError(f"{path}: expected whole numbers under {','.join(COLUMNS)}. Train that fold again.")
-    return TrainedGraphemes(table[:, :-1].copy(), table[:, -1].copy())
-
-
-def number_graphemes(table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(N,) int64, the grapheme of each row, and (G, 3) int64, the labels of each grapheme.
-
-    A grapheme is a label triple here, as the score sees it: the 1,295 texts of train.csv have 1,292 triples.
-    """
-    graphemes, ids = np.unique(Labels.from_table(table).array, axis=0, return_inverse=True)
-    return ids.reshape(-1), graphemes
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: no table of label triples ({reason}). Train that fold again: overwrite=true."
+        ) from error
+    return TripleCounts(table[:, :3].copy(), table[:, 3].copy())

@@ -1,13 +1,12 @@
-"""The one table that train, score, predict and ensemble exchange.
+"""`Predictions`: the one table that train, score, predict and ensemble exchange, and its parquet file.
 
-Its columns: `image_id`; `<head>`, the true label, where known; `<head>_pred`, the decoded label; `<head>_prob`, the
-probabilities of the head's classes, a fixed-size list of float32; `<head>_grapheme_prob`, the same read off the head
-over whole graphemes, where there is one; `unseen`, whether training lacked the image's grapheme, where that is known.
+The file's columns: `image_id`; `<head>`, the true label, where known; `<head>_pred`, the decoded label; `<head>_prob`,
+the probabilities of the head's classes, a fixed-size list of float32; `<head>_grapheme_prob`, the same from the
+grapheme head, where there is one; `unseen`, whether training lacked the image's grapheme, where known.
 `pandas.read_parquet` alone reads it.
 """
 
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,27 +20,28 @@ from numpy.typing import NDArray
 from okkhor.errors import InputError
 from okkhor.files import replacing
 from okkhor.label_triples import Labels
-from okkhor.schema import HEAD_NAMES, HEADS, Head
+from okkhor.schema import HEAD_NAMES, HEADS
 
 Probabilities = Mapping[str, NDArray[np.float32]]
-"""For each head, (N, num_classes) float32, each row sums to 1."""
+"""For each head, (N, num_classes) float32; each row sums to 1."""
 
-REMEDY = "Delete it and make it again."
-CHECKSUM = b"okkhor_crc32"  # its name in the file's metadata
+CHECKSUM = b"okkhor_crc32"  # its key in the file's metadata
 IMAGES_AT_ONCE = 2048  # 11 MB of the probabilities of 1,295 graphemes
 IMAGES_READ_AT_ONCE = 8192  # 5.5 MB of a column's probabilities
-BYTES_READ_AT_ONCE = 1 << 20  # of the file
+BYTES_READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What networks say of N images.
+    """What networks predict for N images.
 
-    image_ids: (N,) str.
-    probabilities: for each head, (N, num_classes) float32, each row sums to 1.
-    labels: the truth; None where it is not known.
-    marginals: like probabilities, summed over the graphemes of the grapheme head; None where there is none.
-    unseen: (N,) bool, of which images the grapheme was held out of training; None where that is not known.
+    Parameters
+    ----------
+    image_ids : (N,) str
+    probabilities : of the three heads
+    labels : the true labels; None: not known
+    marginals : like probabilities, summed over the graphemes of the grapheme head; None: there is no such head
+    unseen : (N,) bool, whether the image's grapheme was held out of training; None: not known
     """
 
     image_ids: NDArray[np.str_]
@@ -55,52 +55,52 @@ class Predictions:
 
 
 def blocks(num_images: int) -> Iterator[slice]:
-    """All rows of a table, a few at a time: what is made of a block is small, and still in the processor's cache."""
+    """Split the rows of a table into blocks; what is computed from one block stays in the processor's cache."""
     for start in range(0, num_images, IMAGES_AT_ONCE):
         yield slice(start, min(start + IMAGES_AT_ONCE, num_images))
 
 
-def concatenate(parts: Sequence[Predictions]) -> Predictions:
-    """The images of all parts, one after the other; no image may stand in two of them."""
-    image_ids = np.concatenate([part.image_ids for part in parts])
+def concatenate(tables: Sequence[Predictions]) -> Predictions:
+    """Join tables of different images. A column that one table lacks (labels, marginals, unseen) is left out.
+
+    Raises InputError where two tables have the same image.
+    """
+    if len(tables) == 1:  # a copy would take as much memory again
+        return tables[0]
+    image_ids = np.concatenate([table.image_ids for table in tables])
     ids, counts = np.unique(image_ids, return_counts=True)
     if (counts > 1).any():
         raise InputError(f"Image {ids[counts > 1][0]} is predicted by two folds: their folds files differ.")
-    labels = [part.labels for part in parts if part.labels is not None]
-    marginals = [part.marginals for part in parts if part.marginals is not None]
-    unseen = [part.unseen for part in parts if part.unseen is not None]
+    labels = [table.labels.array for table in tables if table.labels is not None]
+    marginals = [table.marginals for table in tables if table.marginals is not None]
+    unseen = [table.unseen for table in tables if table.unseen is not None]
     return Predictions(
         image_ids=image_ids,
-        probabilities=_stack([part.probabilities for part in parts]),
-        labels=Labels(np.concatenate([one.array for one in labels])) if len(labels) == len(parts) else None,
-        marginals=_stack(marginals) if len(marginals) == len(parts) else None,
-        unseen=np.concatenate(unseen) if len(unseen) == len(parts) else None,
+        probabilities=_stack([table.probabilities for table in tables]),
+        labels=Labels(np.concatenate(labels)) if len(labels) == len(tables) else None,
+        marginals=_stack(marginals) if len(marginals) == len(tables) else None,
+        unseen=np.concatenate(unseen) if len(unseen) == len(tables) else None,
     )
 
 
-def _stack(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    if len(parts) == 1:  # a copy would be all that it brings
-        return dict(parts[0])
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _stack(tables: Sequence[Probabilities]) -> Probabilities:
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
 def take(predictions: Predictions, rows: NDArray[Any] | slice) -> Predictions:
-    """These rows of the table, in this order. rows: (n,) int64, or (N,) bool, or a slice, which copies nothing."""
-
-    def of(values: Mapping[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]] | None:
-        return None if values is None else {name: value[rows] for name, value in values.items()}
-
+    """Select rows, in this order: (n,) int64, (N,) bool, or a slice, which copies nothing."""
+    marginals = predictions.marginals
     return Predictions(
         image_ids=predictions.image_ids[rows],
-        probabilities={name: value[rows] for name, value in predictions.probabilities.items()},
+        probabilities={name: values[rows] for name, values in predictions.probabilities.items()},
         labels=None if predictions.labels is None else predictions.labels.rows(rows),
-        marginals=of(predictions.marginals),
+        marginals=None if marginals is None else {name: values[rows] for name, values in marginals.items()},
         unseen=None if predictions.unseen is None else predictions.unseen[rows],
     )
 
 
 def write_predictions(predictions: Predictions, decoded: Labels, path: Path) -> None:
-    """Write the table, whole or not at all. decoded: the labels to be written as `<head>_pred`."""
+    """Write the table, whole or not at all. decoded: the labels to write as `<head>_pred`."""
     columns: dict[str, pa.Array] = {"image_id": pa.array(predictions.image_ids.tolist(), pa.string())}
     for head in HEADS:
         if predictions.labels is not None:
@@ -116,13 +116,18 @@ def write_predictions(predictions: Predictions, decoded: Labels, path: Path) -> 
         pq.write_table(table, temporary)
 
 
+def _to_lists(values: NDArray[np.float32]) -> pa.Array:
+    flat = pa.array(np.ascontiguousarray(values, np.float32).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
 def _checksum(predictions: Predictions) -> str:
-    """CRC-32 of all that is read back. Parquet's own are of pages alone, without the columns' names and types."""
+    """CRC-32 of all that is read back. Parquet's own checksums leave out the columns' names and types."""
     value = zlib.crc32("\n".join(predictions.image_ids.tolist()).encode())
     arrays: dict[str, NDArray[Any]] = {}
-    for part, tables in (("probabilities", predictions.probabilities), ("marginals", predictions.marginals or {})):
-        arrays |= {f"{part} {name}": np.asarray(values, np.float32) for name, values in tables.items()}
-    arrays |= {f"labels {name}": np.asarray(values, np.int64) for name, values in (predictions.labels or {}).items()}
+    for kind, tables in (("probabilities", predictions.probabilities), ("marginals", predictions.marginals or {})):
+        arrays |= {f"{kind} {name}": np.asarray(values, np.float32) for name, values in tables.items()}
+    arrays |= {f"labels {name}": values for name, values in (predictions.labels or {}).items()}
     if predictions.unseen is not None:
         arrays["unseen"] = predictions.unseen
     for name, array in arrays.items():
@@ -137,13 +142,8 @@ def read_checksum(path: Path) -> str:
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Train that fold first, or predict with its run.") from None
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: can't be read as parquet. {REMEDY}") from error
+        raise InputError(f"{path}: can't be read as parquet. Delete it and make it again.") from error
     return str(metadata.get(CHECKSUM, b"").decode())
-
-
-def _to_lists(values: NDArray[np.float32]) -> pa.Array:
-    flat = pa.array(np.ascontiguousarray(values, np.float32).ravel())
-    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -151,95 +151,62 @@ def read_predictions(path: Path) -> Predictions:
     try:
         # Read at once, lists take four times the memory of their numbers and six times as long.
         with pq.ParquetFile(path, buffer_size=BYTES_READ_AT_ONCE, pre_buffer=False) as file:
-            return _read_columns(file, path)
+            return _read_table(file)
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Train that fold first, or predict with its run.") from None
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (InputError, pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise InputError(f"{path}: can't be read as parquet ({reason}). {REMEDY}") from error
+        raise InputError(f"{path}: no predictions table ({reason}). Delete it and make it again.") from error
 
 
-def _read_columns(file: pq.ParquetFile, path: Path) -> Predictions:
-    columns = Counter(file.schema_arrow.names)
-    twice = sorted(name for name, count in columns.items() if count > 1)
-    if twice:
-        raise InputError(f"{path}: the column {twice[0]} stands twice. {REMEDY}")
-    needed = ["image_id", *(f"{head.name}_prob" for head in HEADS)]
-    missing = [name for name in needed if name not in columns]
-    if missing:
-        raise InputError(f"{path}: no predictions table, it lacks the columns {', '.join(missing)}.")
-    has_labels = set(HEAD_NAMES) <= set(columns)
-    has_marginals = {f"{head.name}_grapheme_prob" for head in HEADS} <= set(columns)
-    image_ids = _read_ids(_read_column(file, "image_id", path), path)
-    num_images = len(image_ids)
+def _read_table(file: pq.ParquetFile) -> Predictions:
+    names = file.schema_arrow.names
+    image_ids = _read_column(file, "image_id", pa.string()).astype(np.str_)
+    labels = {name: _read_column(file, name, pa.int64()) for name in HEAD_NAMES if name in names}
+    has_marginals = any(f"{name}_grapheme_prob" in names for name in HEAD_NAMES)
+
+    def read_lists(ending: str) -> Probabilities:
+        return {head.name: _read_lists(file, head.name + ending, head.num_classes, len(image_ids)) for head in HEADS}
+
     predictions = Predictions(
         image_ids=image_ids,
-        probabilities={head.name: _read_lists(file, f"{head.name}_prob", head, num_images, path) for head in HEADS},
-        labels=Labels.from_columns(
-            {head.name: _read_labels(_read_column(file, head.name, path), head, path) for head in HEADS}
-        )
-        if has_labels
-        else None,
-        marginals={head.name: _read_lists(file, f"{head.name}_grapheme_prob", head, num_images, path) for head in HEADS}
-        if has_marginals
-        else None,
-        unseen=_read_flags(_read_column(file, "unseen", path), path) if "unseen" in columns else None,
+        probabilities=read_lists("_prob"),
+        labels=Labels.from_columns(labels) if labels else None,
+        marginals=read_lists("_grapheme_prob") if has_marginals else None,
+        unseen=_read_column(file, "unseen", pa.bool_()) if "unseen" in names else None,
     )
     if (file.schema_arrow.metadata or {}).get(CHECKSUM) != _checksum(predictions).encode():
-        raise InputError(f"{path}: has another checksum than its content, or none. {REMEDY}")
+        raise InputError("its checksum is not that of its content")
     return predictions
 
 
-def _read_column(file: pq.ParquetFile, name: str, path: Path) -> pa.ChunkedArray:
+def _read_column(file: pq.ParquetFile, name: str, expected: pa.DataType) -> NDArray[Any]:
+    _check_type(file, name, expected)
     column = file.read([name])[name]
-    _check_whole(column.null_count, name, path)
-    return column
+    if column.null_count:
+        raise InputError(f"{name} is missing in {column.null_count} rows")
+    return column.to_numpy()
 
 
-def _check_whole(num_missing: int, name: str, path: Path) -> None:
-    if num_missing:
-        raise InputError(f"{path}: {name} is missing in {num_missing} rows. {REMEDY}")
-
-
-def _read_flags(column: pa.ChunkedArray, path: Path) -> NDArray[np.bool_]:
-    if not pa.types.is_boolean(column.type):
-        raise InputError(f"{path}: expected true or false in unseen, found {column.type}. {REMEDY}")
-    return np.asarray(column.to_numpy(), np.bool_)
-
-
-def _read_ids(column: pa.ChunkedArray, path: Path) -> NDArray[np.str_]:
-    try:
-        image_ids = np.asarray(column.to_pylist(), dtype=np.str_)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: image_id is not UTF-8. {REMEDY}") from error
-    values, counts = np.unique(image_ids, return_counts=True)
-    if (counts > 1).any():
-        raise InputError(f"{path}: image {values[counts > 1][0]} stands twice. {REMEDY}")
-    return image_ids
-
-
-def _read_labels(column: pa.ChunkedArray, head: Head, path: Path) -> NDArray[np.int64]:
-    labels = column.to_numpy()
-    if not pa.types.is_integer(column.type) or ((labels < 0) | (labels >= head.num_classes)).any():
-        raise InputError(f"{path}: {head.name} is not all whole numbers from 0 to {head.num_classes - 1}. {REMEDY}")
-    return labels.astype(np.int64)
-
-
-def _read_lists(file: pq.ParquetFile, name: str, head: Head, num_images: int, path: Path) -> NDArray[np.float32]:
-    """(N, num_classes) float32, a block of images at a time."""
-    kind = file.schema_arrow.field(name).type
-    if kind != pa.list_(pa.float32(), head.num_classes):
-        raise InputError(f"{path}: expected {name} as lists of {head.num_classes} float32, found {kind}. {REMEDY}")
-    probabilities = np.empty((num_images, head.num_classes), np.float32)
-    num_read = num_missing = 0
+def _read_lists(file: pq.ParquetFile, name: str, num_classes: int, num_images: int) -> NDArray[np.float32]:
+    """(N, num_classes) float32, read a block of images at a time."""
+    _check_type(file, name, pa.list_(pa.float32(), num_classes))
+    probabilities = np.empty((num_images, num_classes), np.float32)
+    num_read = 0
     for batch in file.iter_batches(IMAGES_READ_AT_ONCE, columns=[name]):
         lists, rows = batch.column(0), probabilities[num_read : num_read + len(batch)]
-        num_read, num_missing = num_read + len(lists), num_missing + lists.null_count
-        if not num_missing and len(rows) == len(lists):
-            rows[:] = lists.flatten().to_numpy(zero_copy_only=False).reshape(rows.shape)
-            if not np.isfinite(rows).all():
-                raise InputError(f"{path}: {name} holds values that are no finite numbers. {REMEDY}")
-    _check_whole(num_missing, name, path)
+        num_read += len(lists)
+        if lists.null_count:
+            raise InputError(f"{name} is missing in {lists.null_count} rows")
+        rows[:] = lists[: len(rows)].flatten().to_numpy(zero_copy_only=False).reshape(rows.shape)
+        if not np.isfinite(rows).all():
+            raise InputError(f"{name} holds values that are no finite numbers")
     if num_read != num_images:
-        raise InputError(f"{path}: {name} has {num_read} rows, image_id {num_images}. {REMEDY}")
+        raise InputError(f"{name} has {num_read} rows, image_id {num_images}")
     return probabilities
+
+
+def _check_type(file: pq.ParquetFile, name: str, expected: pa.DataType) -> None:
+    found = [field.type for field in file.schema_arrow if field.name == name]
+    if found != [expected]:
+        raise InputError(f"expected one column {name} of {expected}, found {' and '.join(map(str, found)) or 'none'}")

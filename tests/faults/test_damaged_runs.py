@@ -23,7 +23,7 @@ from okkhor.data.competition import TrainSet
 from okkhor.data.folds import read_folds
 from okkhor.data.shards import open_shard, read_images
 from okkhor.errors import InputError
-from okkhor.label_triples import TrainedGraphemes, read_trained_graphemes, write_graphemes
+from okkhor.label_triples import TripleCounts, read_triples, write_triples
 from okkhor.models.network import create_network
 from okkhor.models.weights import read_weights, save_weights
 from okkhor.predictions import read_predictions, write_predictions
@@ -105,14 +105,14 @@ def test_a_damaged_state(folder: Path, mutation: Mutation, random: Random) -> No
 @given(mutation=DAMAGE, random=RANDOM)
 @property_settings(60, 3000)
 def test_damaged_graphemes(folder: Path, mutation: Mutation, random: Random) -> None:
-    path, graphemes = folder / "graphemes.csv", TrainedGraphemes(np.array([[1, 2, 3], [4, 5, 6]]), np.array([7, 8]))
-    write_graphemes(graphemes, path)
+    path, graphemes = folder / "graphemes.csv", TripleCounts(np.array([[1, 2, 3], [4, 5, 6]]), np.array([7, 8]))
+    write_triples(graphemes, path)
     damaged(path, path.read_bytes(), mutation, random)
 
     def read() -> None:
-        found = read_trained_graphemes(path)
+        found = read_triples(path)
         rows = [row.split(",") for row in path.read_text().split("\n") if row.strip()][1:]
-        assert np.column_stack([found.labels, found.images]).tolist() == [[int(cell) for cell in row] for row in rows]
+        assert np.column_stack([found.triples, found.images]).tolist() == [[int(cell) for cell in row] for row in rows]
 
     outcome_of("graphemes.csv", path, read)
 

@@ -14,21 +14,21 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from okkhor.data.batches import BatchLoader
 from processes import context, finish, start
 from tries import LONG, in_project, record
 
 from okkhor.config import Config, DataConfig, FoldsConfig, ModelConfig, TrainConfig
 from okkhor.data.augmentation import Augmentation
-from okkhor.data.batches import BatchLoader
 from okkhor.data.folds import load_folds
 from okkhor.data.loading import BatchesInOrder, CachedImages, ShuffledBatches
 from okkhor.data.tables import read_train_table
-from okkhor.label_triples import count_graphemes, write_graphemes
+from okkhor.label_triples import Labels, count_triples, write_triples
 from okkhor.models.network import create_network
 from okkhor.pipeline.fold import make_trainer, save_predictor, validate
 from okkhor.pipeline.training_set import TrainingSet
 from okkhor.predictions import Predictions, write_predictions
-from okkhor.schema import HEAD_NAMES, HEADS, SUBMISSION_ORDER
+from okkhor.schema import HEADS, SUBMISSION_ORDER
 from okkhor.scoring.decoding import decode
 from okkhor.training.device import Precision
 from okkhor.training.distributed import Group
@@ -41,7 +41,7 @@ ROWS = 1_000_000  # of an out-of-fold table; train.csv has 200,840
 GRAPHEMES = pd.read_csv(Path(__file__).resolve().parents[2] / "src/okkhor/rendering/graphemes_1295.csv")
 
 
-def make_table(image_ids: list[str], labels: dict[str, np.ndarray] | None, seed: int) -> Predictions:
+def make_table(image_ids: list[str], labels: Labels | None, seed: int) -> Predictions:
     """Probabilities that are right about half of the time."""
     random = np.random.default_rng(seed)
     probabilities = {}
@@ -58,12 +58,12 @@ def write_run(project: Path, name: str, seed: int) -> None:
     folder = project / "runs" / name / "fold0"
     folder.mkdir(parents=True)
     chosen = np.random.default_rng(0).integers(0, len(GRAPHEMES), ROWS)
-    labels = {head: GRAPHEMES[head].to_numpy()[chosen] for head in HEAD_NAMES}
+    labels = Labels.from_table(GRAPHEMES).rows(chosen)
     table = make_table([f"Train_{number}" for number in range(ROWS)], labels, seed)
     write_predictions(table, decode(table.probabilities), folder / "oof.parquet")
     test = make_table(["Test_0", "Test_1", "Test_2"], None, seed)
     write_predictions(test, decode(test.probabilities), folder / "test.parquet")
-    write_graphemes(count_graphemes(labels), folder / "graphemes.csv")
+    write_triples(count_triples(labels), folder / "graphemes.csv")
     config = json.loads(json.dumps(asdict(Config(run=name))))
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "metrics.json").write_text("{}")
@@ -162,16 +162,16 @@ def test_ten_thousand_steps_of_training_leave_memory_and_files_as_they_were(tmp_
         train=TrainConfig(epochs=EPOCHS, batch_size=8, ema_decay=0.99),
     )
     np.save(tmp_path / "images.npy", random.integers(0, 256, (number, 32, 32), np.uint8))
-    labels = {head.name: random.integers(0, head.num_classes, number) for head in HEADS}
+    labels = Labels(np.stack([random.integers(0, head.num_classes, number) for head in HEADS], axis=1))
     training = TrainingSet([tmp_path / "images.npy"], np.arange(number), labels, np.zeros((1, 3), np.int64))
     images = CachedImages(training.caches, training.rows, labels, Augmentation(config.augment))
     order = ShuffledBatches(number, 8, seed=0)
     network = create_network(config.model, image_size=32)
     precision = Precision(torch.device("cpu"), torch.float32)
     trainer = make_trainer(network, config, precision, training, len(order), Group())
-    truth = Predictions(np.array([f"Train_{row}" for row in range(64)]), {}, {k: v[:64] for k, v in labels.items()})
+    truth = Predictions(np.array([f"Train_{row}" for row in range(64)]), {}, labels.rows(slice(64)))
     held_out = BatchLoader(
-        CachedImages(training.caches, np.arange(64), truth.labels or {}), BatchesInOrder(64, 64), 0, False
+        CachedImages(training.caches, np.arange(64), labels.rows(slice(64))), BatchesInOrder(64, 64), 0, False
     )
     measured: dict[int, tuple[float, int]] = {}
     fit(

@@ -15,7 +15,7 @@ from okkhor.data.holdout import UNSEEN, check_groups_apart, check_held_out, hold
 from okkhor.data.tables import check_unique, read_csv, read_header
 from okkhor.errors import InputError
 from okkhor.files import holding, replacing
-from okkhor.label_triples import number_graphemes
+from okkhor.label_triples import number_triples
 from okkhor.schema import HEADS
 
 FOLDS = Path("folds")
@@ -175,7 +175,7 @@ def audit_folds(table: pd.DataFrame, folds: Folds) -> Audit:
         deviations[head.name] = float(np.abs(shares).max() * 100)
         absent[head.name] = np.flatnonzero(totals == 0).tolist()
         single[head.name] = np.flatnonzero(totals == 1).tolist()
-    ids, _ = number_graphemes(table)
+    ids, _ = number_triples(table)
     unseen_graphemes = []
     for fold in range(num_folds):
         held_out = np.unique(ids[folds.unseen_in == fold])

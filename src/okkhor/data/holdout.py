@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from okkhor.config import FoldsConfig
 from okkhor.data.tables import TRAIN_COLUMNS
 from okkhor.errors import InputError
-from okkhor.label_triples import number_graphemes
+from okkhor.label_triples import number_triples
 from okkhor.limits import is_name
 from okkhor.schema import HEAD_NAMES, HEADS
 
@@ -29,7 +29,7 @@ def hold_out_graphemes(table: pd.DataFrame, numbers: NDArray[np.int64], config: 
             f"folds.num_folds={config.num_folds} times folds.unseen_share={config.unseen_share:g} is more than 1, but "
             f"a grapheme is held out in one fold only. Set folds.unseen_share to 1/{config.num_folds} or less."
         )
-    ids, graphemes = number_graphemes(table)
+    ids, graphemes = number_triples(table)
     images = np.zeros((len(graphemes), config.num_folds), np.int64)
     np.add.at(images, (ids, numbers), 1)
     wanted = max(1, round(config.unseen_share * len(graphemes)))
@@ -76,7 +76,7 @@ def check_held_out(
     table: pd.DataFrame, numbers: NDArray[np.int64], unseen_in: NDArray[np.int64], path: Path, remedy: str
 ) -> None:
     """Raises InputError where the file holds a grapheme out in part, or a fold none that it validates with."""
-    ids, graphemes = number_graphemes(table)
+    ids, graphemes = number_triples(table)
     whole = np.full(len(graphemes), -1, np.int64)
     whole[ids] = unseen_in
     differs = np.flatnonzero(whole[ids] != unseen_in)
@@ -128,7 +128,7 @@ def split_by_group(table: pd.DataFrame, config: FoldsConfig) -> NDArray[np.int64
     """
     check_group_column(table, config)
     everything = np.zeros(len(table), np.int64)  # a class that all images are of: it keeps the folds equally large
-    kinds = [everything, number_graphemes(table)[0], *(table[name].to_numpy() for name in HEAD_NAMES)]
+    kinds = [everything, number_triples(table)[0], *(table[name].to_numpy() for name in HEAD_NAMES)]
     starts = np.cumsum([0, *(kind.max() + 1 for kind in kinds)])
     classes = np.stack(kinds, axis=1) + starts[:-1]  # (N, 5)
     shares = 1 / np.maximum(np.bincount(classes.ravel(), minlength=starts[-1]), 1)  # of a class, what one image is

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from okkhor.config import DecodeConfig
 from okkhor.files import replacing
-from okkhor.label_triples import Labels, TrainedGraphemes
+from okkhor.label_triples import Labels, TripleCounts
 from okkhor.predictions import Predictions, read_checksum
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.choosing import Candidates, OutOfFold
@@ -91,7 +91,7 @@ def decision_from_json(content: Mapping[str, Any]) -> Decision:
     combination, rule = content["combination"], content["rule"]
     weights, stacking = combination["weights"], combination["stacking"]
     if rule is not None:
-        graphemes = TrainedGraphemes(*(np.array(rule["graphemes"][name]) for name in ("labels", "images")))
+        graphemes = TripleCounts(*(np.array(rule["graphemes"][name]) for name in ("triples", "images")))
         rule = Rule(rule["name"], rule["parameter"], rule["exponents"], _arrays(rule["priors"]), graphemes)
     return Decision(
         Combination(

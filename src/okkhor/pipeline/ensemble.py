@@ -134,7 +134,7 @@ def fit_combination(tables: Tables, names: Sequence[str], config: EnsembleConfig
         return Combination(stacking=stacking), f"stacked with {describe_weights(stacking.weights)}"
     if config.weights == "equal":
         return Combination(config.mean), "all members alike"
-    weights = select_greedily(tables, names, config.mean).weights
+    weights = select_greedily(tables, names, config.mean)
     return Combination(config.mean, tuple(weights)), f"weights {_join(weights)}"
 
 

@@ -25,7 +25,7 @@ from okkhor.data.loading import (
 )
 from okkhor.errors import ConfigError
 from okkhor.files import replacing
-from okkhor.label_triples import count_graphemes, write_graphemes
+from okkhor.label_triples import count_triples, write_triples
 from okkhor.models.network import ThreeHeadNetwork, create_network, place_network
 from okkhor.models.weights import initialise_from, save_weights
 from okkhor.pipeline.inference import predict
@@ -62,7 +62,7 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
             + (f", {group.size} processes." if group.size > 1 else ".")
         )
         if group.is_main:
-            write_graphemes(count_graphemes(training.labels), folder / "graphemes.csv")
+            write_triples(count_triples(training.labels), folder / "graphemes.csv")
             if training.pseudo is not None:
                 with replacing(folder / "pseudo.csv") as temporary:
                     training.pseudo.to_csv(temporary, index=False)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from okkhor.data.tables import read_class_map
 from okkhor.files import replacing
-from okkhor.label_triples import TrainedGraphemes, merge_graphemes
+from okkhor.label_triples import TripleCounts, merge_triples
 from okkhor.pipeline.run import Run
 from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES
@@ -25,7 +25,7 @@ NUM_PAIRS = 30  # most confused pairs of each head
 NUM_IMAGES = 100  # most confidently wrong labels
 
 
-def write_mistakes(run: Run, whole: Predictions, graphemes: Sequence[TrainedGraphemes]) -> None:
+def write_mistakes(run: Run, whole: Predictions, graphemes: Sequence[TripleCounts]) -> None:
     """Write recall.csv, confused.csv, confident.csv and reliability.csv of the most probable classes.
 
     Parameters
@@ -49,12 +49,12 @@ def write_mistakes(run: Run, whole: Predictions, graphemes: Sequence[TrainedGrap
 
 
 def find_mistakes(
-    whole: Predictions, graphemes: Sequence[TrainedGraphemes], texts: Components | None
+    whole: Predictions, graphemes: Sequence[TripleCounts], texts: Components | None
 ) -> dict[str, pd.DataFrame]:
     """Return the tables by name. texts: for each head, the Bengali text of each class; None: tables without texts."""
     assert whole.labels is not None
     decoded = decode(whole.probabilities)
-    counts = merge_graphemes(graphemes).class_counts()
+    counts = merge_triples(graphemes).class_counts()
     counts = {name: values // len(graphemes) for name, values in counts.items()}  # of one network
     return {
         "recall": recall_per_class(whole.labels, decoded, counts, texts),

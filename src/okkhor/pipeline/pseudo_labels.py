@@ -12,7 +12,7 @@ from okkhor.data.cache import build_cache
 from okkhor.data.competition import TestSet, TrainSet
 from okkhor.data.tables import read_csv
 from okkhor.errors import ConfigError, InputError
-from okkhor.label_triples import Labels, find_graphemes
+from okkhor.label_triples import Labels, find_triples
 from okkhor.pipeline.run import Run, check_same_split
 from okkhor.pipeline.training_set import TrainingSet
 from okkhor.predictions import Predictions, read_predictions
@@ -47,9 +47,9 @@ def select_pseudo_labels(
     table = read_predictions(source)
     labels = decode(table.probabilities)
     confident = confidence(table) >= config.data.pseudo_confidence
-    confident &= find_graphemes(labels, held_out) < 0
+    confident &= find_triples(labels, held_out) < 0
     if config.model.graphemes != "none":  # that head has no class for a combination that train lacks
-        confident &= find_graphemes(labels, graphemes) >= 0
+        confident &= find_triples(labels, graphemes) >= 0
     if not confident.any():
         raise InputError(
             f"data.pseudo={config.data.pseudo}: no test image is read with data.pseudo_confidence="

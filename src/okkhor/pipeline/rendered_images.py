@@ -12,7 +12,7 @@ from okkhor.config import Config
 from okkhor.data.pixels import prepare_image
 from okkhor.data.tables import read_csv
 from okkhor.errors import ConfigError, InputError
-from okkhor.label_triples import Labels, find_graphemes
+from okkhor.label_triples import Labels, find_triples
 from okkhor.pipeline.run import Run
 from okkhor.pipeline.training_set import TrainingSet
 from okkhor.rendering.fonts import Face, find_faces, shapes_well
@@ -27,7 +27,7 @@ def add_rendered(training: TrainingSet, config: Config, train: pd.DataFrame, fol
     triples = np.array([grapheme.labels for grapheme in rendered], np.int64)
     path = Run(config.run).fold(fold) / "rendered.npy"
     extended = training.extended(path, np.arange(len(rendered)), Labels(triples))
-    new = triples[find_graphemes(Labels(triples), training.graphemes) < 0]
+    new = triples[find_triples(Labels(triples), training.graphemes) < 0]
     graphemes = np.concatenate([training.graphemes, np.unique(new, axis=0)])
     renderer = EpochRenderer(plan_fresh_images(config, rendered), path, config.data.rendered_epochs)
     return replace(extended, graphemes=graphemes, prepare_epoch=renderer)

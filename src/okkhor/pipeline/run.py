@@ -17,7 +17,7 @@ import yaml
 from okkhor.config import Config, DecodeConfig, FoldsConfig
 from okkhor.errors import ConfigError, InputError
 from okkhor.files import replacing
-from okkhor.label_triples import read_trained_graphemes
+from okkhor.label_triples import read_triples
 from okkhor.pipeline.decision import Decision, choose_rule, describe_sources, find_decision
 from okkhor.predictions import Predictions, concatenate, read_predictions
 from okkhor.scoring.choosing import OutOfFold, split_folds
@@ -155,7 +155,7 @@ class Run:
     def read_out_of_fold(self) -> tuple[Predictions, list[OutOfFold]]:
         """Read one table of all folds, and each fold's rows of it. Raises InputError if two folds have one image."""
         tables = [read_predictions(self.out_of_fold(fold)) for fold in self.folds]
-        graphemes = [read_trained_graphemes(self.fold(fold) / "graphemes.csv") for fold in self.folds]
+        graphemes = [read_triples(self.fold(fold) / "graphemes.csv") for fold in self.folds]
         whole = concatenate(tables)
         return whole, split_folds(whole, [len(table) for table in tables], graphemes)
 

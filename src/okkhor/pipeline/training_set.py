@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from okkhor.config import Config
 from okkhor.data.cache import open_cache
-from okkhor.label_triples import Labels, find_graphemes, number_graphemes
+from okkhor.label_triples import Labels, find_triples, number_triples
 from okkhor.pipeline.prepared import Prepared
 from okkhor.schema import GRAPHEME, HEAD_NAMES
 from okkhor.training.fit import PrepareEpoch
@@ -54,10 +54,10 @@ class TrainingSet:
 def select_training_set(config: Config, prepared: Prepared, fold: int) -> TrainingSet:
     """Select the other folds, with the fixed labels, without the blacklisted images; then add what was asked for."""
     table = prepared.corrected
-    _, graphemes = number_graphemes(table)
+    _, graphemes = number_triples(table)
     held_out = held_out_graphemes(prepared, fold)
     # a label fix may turn an image into a grapheme that this fold's training lacks
-    fixed_into_held_out = find_graphemes(Labels.from_table(table), held_out) >= 0
+    fixed_into_held_out = find_triples(Labels.from_table(table), held_out) >= 0
     rows = prepared.folds.training_rows(fold)
     rows = rows[prepared.usable[rows] & ~fixed_into_held_out[rows]]
     training = TrainingSet([prepared.cache], rows, Labels.from_table(table).rows(rows), graphemes)
@@ -71,7 +71,7 @@ def select_training_set(config: Config, prepared: Prepared, fold: int) -> Traini
 
         training = add_rendered(training, config, prepared.train.table.iloc[rows], fold)
     if config.model.graphemes != "none":
-        numbers = find_graphemes(training.labels, training.graphemes)
+        numbers = find_triples(training.labels, training.graphemes)
         training = replace(training, labels=Labels.from_columns({**training.labels, GRAPHEME: numbers}))
     return training
 

@@ -1,9 +1,9 @@
-"""From probabilities to labels.
+"""From probabilities to labels: `decode` takes the most probable class, `apply_rule` decides by a `Rule`.
 
 The most probable class is the best guess for accuracy. The score is macro recall, in which a class of 100 images counts
-as much as one of 100,000; for it the best guess is the class with the highest p(class | image) / p(class): the more a
-class is frequent, the less its probability says (logit adjustment, Menon et al. 2021, arXiv:2007.07314). The exponent
-on the prior allows for networks that are not calibrated, and for training that has adjusted already.
+as much as one of 100,000; the best guess for it is the class with the highest p(class | image) / p(class) (logit
+adjustment, Menon et al. 2021, arXiv:2007.07314). The exponent on the prior p(class) allows for networks that are not
+calibrated, and for training that has adjusted already.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from okkhor.errors import InputError
-from okkhor.label_triples import Labels, TrainedGraphemes
+from okkhor.label_triples import Labels, TripleCounts
 from okkhor.predictions import Predictions, Probabilities, blocks, take
 from okkhor.schema import HEAD_NAMES, HEADS
 
@@ -28,22 +28,21 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 PARAMETERS: dict[str, tuple[float, ...]] = {
     "argmax": (1.0,),
     "prior": (1.0,),
-    "grapheme": (0.5, 1.0),
-    "joint": (0.5, 0.3, 0.1, 0.03, 0.01),
+    "grapheme": (0.5, 1.0),  # weight of the grapheme head in the mean of it and the three heads
+    "joint": (0.5, 0.3, 0.1, 0.03, 0.01),  # weight of a label triple that training lacked; one that it had weighs 1
 }
-"""By rule, the values to choose from. grapheme: the share of the grapheme head in the probabilities, the rest are the
-three heads'. joint: the weight of a combination that training lacked, where one that it had weighs 1."""
+"""For each rule, the values that its parameter can take."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A way to decide. exponents: for each head, the power of the prior that probabilities are divided by."""
+    """A way to decide. parameter: one of PARAMETERS. exponents: for each head, the t of p / prior^t."""
 
     name: RuleName
     parameter: float
     exponents: Mapping[str, float]
     priors: Priors
-    graphemes: TrainedGraphemes
+    graphemes: TripleCounts
 
 
 def decode(probabilities: Mapping[str, NDArray[np.floating]]) -> Labels:
@@ -52,7 +51,7 @@ def decode(probabilities: Mapping[str, NDArray[np.floating]]) -> Labels:
 
 
 def apply_rule(rule: Rule | None, predictions: Predictions) -> Labels:
-    """Decide by a rule; without one take the most probable class.
+    """Decide by a rule; None: take the most probable class.
 
     Raises InputError where the rule needs a grapheme head and there is none.
     """
@@ -60,9 +59,9 @@ def apply_rule(rule: Rule | None, predictions: Predictions) -> Labels:
         return decode(predictions.probabilities)
     decided = Labels(np.empty((len(predictions), len(HEADS)), np.int64))
     for rows in blocks(len(predictions)):
-        (source,) = make_sources(rule.name, (rule.parameter,), take(predictions, rows), rule.graphemes)
+        (values,) = rule_inputs(rule.name, (rule.parameter,), take(predictions, rows), rule.graphemes)
         for name in HEAD_NAMES:
-            decided[name][rows] = decide(source[name], rule.priors[name], (rule.exponents[name],))[0]
+            decided[name][rows] = decide(values[name], rule.priors[name], (rule.exponents[name],))[0]
     return decided
 
 
@@ -75,61 +74,61 @@ def decide(
     return np.stack([(logs - np.float32(t) * penalty).argmax(axis=1).astype(np.uint8) for t in exponents])
 
 
-def measure_priors(source: Mapping[str, NDArray[np.floating]], graphemes: TrainedGraphemes, prior: PriorName) -> Priors:
-    """counts: each class's share of the training images. posterior: its mean probability over the source's rows.
+def measure_priors(graphemes: TripleCounts, means: Mapping[str, NDArray[np.float64]] | None = None) -> Priors:
+    """Return the prior of each class: its mean probability, or without means its share of the training images.
 
-    The second is what the network itself takes for the prior: Prior2Posterior, arXiv:2412.16540. With a loss that is
-    adjusted to the prior, or classes drawn evenly, it is nearly even, and dividing by it changes nothing twice.
+    means: for each head, (num_classes,): what the network itself takes for the prior (Prior2Posterior,
+    arXiv:2412.16540). It is nearly even after training with a loss that is adjusted to the prior, or with classes drawn
+    evenly; dividing by it then changes little, and nothing is adjusted twice.
     """
     priors = {}
     for name, counts in graphemes.class_counts().items():
-        shares = counts / counts.sum() if prior == "counts" else source[name].mean(axis=0, dtype=np.float64)
+        shares = counts / counts.sum() if means is None else means[name]
         floor = 0.5 / counts.sum()  # half an image: a class that training lacked is not infinitely rare
         priors[name] = np.maximum(shares, floor) / np.maximum(shares, floor).sum()
     return priors
 
 
-def make_sources(
-    rule: RuleName, parameters: tuple[float, ...], predictions: Predictions, graphemes: TrainedGraphemes
+def rule_inputs(
+    rule: RuleName, parameters: tuple[float, ...], predictions: Predictions, graphemes: TripleCounts
 ) -> Iterator[Probabilities]:
-    """For each value of the rule's parameter, the probabilities that it decides by; one table at a time.
+    """Yield the probabilities that the rule decides by, for one value of its parameter after the other.
 
-    joint holds all graphemes' probabilities of all images: a table of many comes in blocks.
+    The rule joint computes the probabilities of all graphemes for all images: pass a large table in blocks.
     """
     heads = predictions.probabilities
     if rule == "grapheme":
         if predictions.marginals is None:
             raise InputError(
-                "decode.rule=grapheme: here speaks no grapheme head. "
-                "Train all networks with model.graphemes=linear; stacking leaves it out."
+                "decode.rule=grapheme needs networks with a grapheme head (model.graphemes). Train all networks with "
+                "model.graphemes=linear; ensemble.weights=stacking leaves that head out."
             )
-        others: Probabilities = predictions.marginals
-        yield from (_mix(heads, others, share) for share in parameters)
+        marginals = predictions.marginals
+        yield from (_mix(heads, marginals, share) for share in parameters)
     elif rule == "joint":
-        others = sum_over_graphemes(heads, graphemes)
-        yield from (_normalise(_mix(heads, others, 1 - weight)) for weight in parameters)
+        sums = sum_over_graphemes(heads, graphemes)
+        yield from (_normalise(_mix(heads, sums, 1 - weight)) for weight in parameters)
     else:
         yield from (heads for _ in parameters)
-
-
-def sum_over_graphemes(probabilities: Probabilities, graphemes: TrainedGraphemes) -> Probabilities:
-    """For each head and class, the sum over the graphemes with that class of the product of their three probabilities.
-
-    If the three labels were independent and all combinations occurred this would be the class's own probability; what
-    it lacks, combinations have that do not occur.
-    """
-    products = np.ones((len(probabilities[HEADS[0].name]), len(graphemes.labels)), np.float32)
-    for column, head in enumerate(HEADS):
-        products *= np.take(probabilities[head.name], graphemes.labels[:, column], axis=1)  # indexed, thrice the time
-    return {
-        head.name: products @ np.eye(head.num_classes, dtype=np.float32)[graphemes.labels[:, column]]
-        for column, head in enumerate(HEADS)
-    }
 
 
 def _mix(one: Probabilities, other: Probabilities, share: float) -> Probabilities:
     return {name: (1 - share) * one[name] + share * other[name] for name in HEAD_NAMES}
 
 
-def _normalise(values: Probabilities) -> Probabilities:
-    return {name: part / np.maximum(part.sum(axis=1, keepdims=True), SMALLEST) for name, part in values.items()}
+def _normalise(table: Probabilities) -> Probabilities:
+    return {name: values / np.maximum(values.sum(axis=1, keepdims=True), SMALLEST) for name, values in table.items()}
+
+
+def sum_over_graphemes(probabilities: Probabilities, graphemes: TripleCounts) -> Probabilities:
+    """For each head and class, sum the product of the three heads' probabilities over the graphemes with that class.
+
+    The sum is the class's own probability less that of the combinations that do not occur, were the heads independent.
+    """
+    products = np.ones((len(probabilities[HEADS[0].name]), len(graphemes.triples)), np.float32)
+    for column, head in enumerate(HEADS):
+        products *= np.take(probabilities[head.name], graphemes.triples[:, column], axis=1)  # 3 times as fast as [:, i]
+    return {
+        head.name: products @ np.eye(head.num_classes, dtype=np.float32)[graphemes.triples[:, column]]
+        for column, head in enumerate(HEADS)
+    }

@@ -1,9 +1,9 @@
-"""Stacking: a regularised linear model learns, out of fold, how far to believe each member, and each class.
+"""`Combination`: how members become one; its weights are selected greedily, or learnt by stacking, out of fold.
 
-Wolpert 1992, Stacked generalization. A class scores the weighted sum of the members' log-probabilities, plus a number
-of its own; softmax of the scores are the probabilities: a geometric mean with learnt weights and learnt priors. A free
-weight for each class of each member (56,000 for the roots of two members) overfits: .899 where the plain mean has .913
-(EXPERIMENTS.md).
+Stacking (Wolpert 1992, Stacked generalization) is a regularised linear model. A class scores the weighted sum of the
+members' log-probabilities, plus a bias of its own; the softmax of the scores are the probabilities: a geometric mean
+with learnt weights and learnt priors. A free weight for each class of each member (56,000 for the roots of two members)
+overfits: .899 where the plain mean has .913 (EXPERIMENTS.md).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ from sklearn.linear_model import LogisticRegression
 from okkhor.label_triples import Labels
 from okkhor.predictions import Predictions, blocks
 from okkhor.schema import HEAD_NAMES, HEADS
-from okkhor.scoring.decoding import decode
-from okkhor.scoring.ensembling import Mean, align, combine, transform
+from okkhor.scoring.ensembling import Mean, align_members, combine, combine_head, transform
 from okkhor.scoring.metric import competition_score
 
-NUM_RIVALS = 2  # most probable classes of each member, which the truth is held against
+NUM_RIVALS = 2  # most probable classes of each member, which are compared with the true class
 INVERSE_REGULARISATION = 0.01  # scikit-learn's C
+NUM_ROUNDS = 20  # of greedy selection
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,36 @@ class Stacking:
     biases: dict[str, NDArray[np.float64]]
 
 
+@dataclass(frozen=True)
+class Combination:
+    """A mean, weighted where weights are given (one for each member); or stacking, where that is given."""
+
+    mean: Mean = "arithmetic"
+    weights: tuple[float, ...] | None = None
+    stacking: Stacking | None = None
+
+    def apply(self, members: Sequence[Predictions], names: Sequence[str]) -> Predictions:
+        """Combine the members' predictions of the same images, in the order of the first member."""
+        if self.stacking is None:
+            return combine(members, names, self.mean, self.weights)
+        weights, biases = self.stacking.weights, self.stacking.biases
+        heads = [member.probabilities for member in align_members(members, names)]
+        probabilities = {
+            name: combine_head([table[name] for table in heads], "geometric", weights[name], biases[name])
+            for name in HEAD_NAMES
+        }
+        return replace(members[0], probabilities=probabilities, marginals=None)  # which stacking has not learnt to use
+
+
 def fit_stacking(members: Sequence[Predictions], names: Sequence[str]) -> Stacking:
-    """Logistic regression on pairs: of the true class of an image and a rival, which one is the truth?
+    """Fit a logistic regression on pairs of classes: the true class of an image, and a rival of it.
 
     Features are the differences of the two classes' log-probabilities, and which classes they are. Each class counts
     alike, as in macro recall.
     """
     labels = members[0].labels
-    assert labels is not None, "only where labels are known there is something to learn"
-    aligned = [align(member, members[0], name, names[0]) for member, name in zip(members, names, strict=True)]
+    assert labels is not None, "stacking learns from labels"
+    aligned = align_members(members, names)
     weights, biases = {}, {}
     for head in HEADS:
         truth = labels[head.name]
@@ -60,81 +81,40 @@ def fit_stacking(members: Sequence[Predictions], names: Sequence[str]) -> Stacki
 def _make_pairs(
     members: Sequence[NDArray[np.float32]], truth: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """Of P pairs: the differences of log-probabilities, (P, M); the true classes and their rivals, (P,) each."""
+    """Pair each image's true class with the wrong classes that some member thinks likely.
+
+    Returns the differences of log-probabilities, (P, M), the true classes, (P,), and their rivals, (P,). Images whose
+    true class no member thinks likely are left out: they would make a member seem worse than a guess.
+    """
     pairs = []
     for block in blocks(len(truth)):
+        true, images = truth[block], np.arange(block.stop - block.start)
         logs = np.stack([transform(member[block], "geometric") for member in members], axis=2)
-        rows, rivals = _find_rivals(logs, truth[block])
-        true = truth[block][rows]
-        pairs.append((logs[rows, true] - logs[rows, rivals], true, rivals))
-    differences, true, rivals = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+        likely = np.zeros(logs.shape[:2], bool)
+        for of_member in np.moveaxis(logs, 2, 0):
+            top = np.argpartition(-of_member, NUM_RIVALS, axis=1)[:, :NUM_RIVALS]
+            np.put_along_axis(likely, top, True, axis=1)
+        likely &= likely[images, true][:, None]
+        likely[images, true] = False
+        rows, rivals = np.nonzero(likely)
+        pairs.append((logs[rows, true[rows]] - logs[rows, rivals], true[rows], rivals))
+    differences, true, rivals = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
     return differences, true, rivals
 
 
-def _find_rivals(logs: NDArray[np.float32], truth: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """logs: (N, num_classes, M) -> pairs of an image and a class that some member thinks likely and is not its truth.
+def select_greedily(members: Sequence[Predictions], names: Sequence[str], mean: Mean) -> tuple[float, ...]:
+    """Return a weight for each member, of sum 1.
 
-    Images whose truth no member thinks likely are left out: of them a likely class would always be the wrong one, and a
-    member would seem worse than a guess.
+    Each round adds the member, perhaps again, whose addition scores highest on these images. The weights are those of
+    the best round; the first round is the best member alone, so the mean is never worse than it on these images.
     """
-    likely = np.zeros(logs.shape[:2], bool)
-    for member in range(logs.shape[2]):
-        top = np.argpartition(-logs[:, :, member], NUM_RIVALS, axis=1)[:, :NUM_RIVALS]
-        np.put_along_axis(likely, top, True, axis=1)
-    likely &= likely[np.arange(len(truth)), truth][:, None]
-    likely[np.arange(len(truth)), truth] = False
-    rows, rivals = np.nonzero(likely)
-    return rows, rivals
-
-
-def apply_stacking(stacking: Stacking, members: Sequence[Predictions], names: Sequence[str]) -> Predictions:
-    """The members' predictions as one, in the order of the first. Without marginals, which have no part in it."""
-    aligned = [align(member, members[0], name, names[0]) for member, name in zip(members, names, strict=True)]
-    probabilities = {}
-    for name in HEAD_NAMES:
-        probabilities[name] = np.empty(members[0].probabilities[name].shape, np.float32)
-        for rows in blocks(len(members[0])):
-            scores = np.tile(stacking.biases[name], (rows.stop - rows.start, 1))
-            for member, weight in zip(aligned, stacking.weights[name], strict=True):
-                scores += weight * transform(member.probabilities[name][rows], "geometric")
-            odds = np.exp(scores - scores.max(axis=1, keepdims=True))
-            probabilities[name][rows] = odds / odds.sum(axis=1, keepdims=True)
-    return replace(members[0], probabilities=probabilities, marginals=None)
-
-
-@dataclass(frozen=True)
-class Combination:
-    """A mean, weighted where weights are given (one for each member); or stacking, where that is given."""
-
-    mean: Mean = "arithmetic"
-    weights: tuple[float, ...] | None = None
-    stacking: Stacking | None = None
-
-    def apply(self, members: Sequence[Predictions], names: Sequence[str]) -> Predictions:
-        """The members' predictions of the same images as one, in the order of the first."""
-        if self.stacking is not None:
-            return apply_stacking(self.stacking, members, names)
-        return combine(members, names, self.mean, self.weights)
-
-
-NUM_ROUNDS = 20
-
-
-@dataclass(frozen=True)
-class Selection:
-    """weights: of the members, of sum 1. score: of their weighted mean on the images that it was selected on."""
-
-    weights: tuple[float, ...]
-    score: float
-
-
-def select_greedily(members: Sequence[Predictions], names: Sequence[str], mean: Mean) -> Selection:
-    """The best of the means along the way, so never worse than the best member on these images. They have labels."""
     labels = members[0].labels
-    assert labels is not None, "only where labels are known there is a score to select by"
-    aligned = [align(member, members[0], name, names[0]) for member, name in zip(members, names, strict=True)]
+    assert labels is not None, "members are selected by their score"
     # The highest of a mean's classes is that of the sum: no need to divide, or to make rows add up to 1.
-    summands = [{name: transform(member.probabilities[name], mean) for name in HEAD_NAMES} for member in aligned]
+    summands = [
+        {name: transform(member.probabilities[name], mean) for name in HEAD_NAMES}
+        for member in align_members(members, names)
+    ]
     totals = {name: np.zeros(values.shape) for name, values in summands[0].items()}
     counts = np.zeros(len(members))
     best, best_score = counts, -1.0
@@ -146,13 +126,11 @@ def select_greedily(members: Sequence[Predictions], names: Sequence[str], mean: 
             totals[name] += summands[chosen][name]
         if trials[chosen] > best_score:
             best, best_score = counts, trials[chosen]
-    weights = tuple((best / best.sum()).tolist())
-    combined = combine(members, names, mean, weights)
-    return Selection(weights, competition_score(labels, decode(combined.probabilities))["score"])
+    return tuple((best / best.sum()).tolist())
 
 
 def _decode_sum(totals: Mapping[str, NDArray[np.float64]], summand: Mapping[str, NDArray[np.floating]]) -> Labels:
-    """Take the class with the highest sum."""
+    """Take the class with the highest sum, a block of images at a time."""
     decoded = Labels(np.empty((len(totals[HEAD_NAMES[0]]), len(HEADS)), np.int64))
     for name, total in totals.items():
         for rows in blocks(len(total)):

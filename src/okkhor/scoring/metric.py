@@ -1,4 +1,4 @@
-"""The competition's score: macro recall of each head, averaged 2:1:1."""
+"""`competition_score`: macro recall of each head, averaged 2:1:1; and its bootstrap, `bootstrap_heads`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,15 +8,17 @@ from numpy.typing import NDArray
 from okkhor.label_triples import Labels
 from okkhor.schema import HEAD_NAMES, HEADS, PRIVATE_UNSEEN
 
+NUM_DRAWS = 400  # sets of images
+
 Weights = NDArray[np.float64] | None
 """(N,) float64, how much each image counts within its class; None: all alike."""
 
 
 def macro_recall(truth: NDArray[np.int64], decoded: NDArray[np.integer], weights: Weights = None) -> float:
-    """The mean, over the classes present in the truth, of the share of a class's images that are decoded right.
+    """Average over the classes of the truth the share of a class's images that are decoded right. Arguments: (N,).
 
-    truth, decoded: (N,) int64. Kaggle's set has all classes; in a small fold scikit-learn's recall_score, which this is
-    otherwise (in a hundredth of its time), would count a class that is absent but predicted once as a recall of 0.
+    Kaggle's set has all classes. In a small fold scikit-learn's recall_score, which is otherwise the same and takes a
+    hundred times as long, would count a class that is absent but decoded once as a recall of 0.
     """
     weights = np.ones(len(truth)) if weights is None else weights
     totals, right = np.bincount(truth, weights), np.bincount(truth, weights * (decoded == truth))
@@ -24,21 +26,21 @@ def macro_recall(truth: NDArray[np.int64], decoded: NDArray[np.integer], weights
 
 
 def competition_score(labels: Labels, decoded: Labels, weights: Weights = None) -> dict[str, float]:
-    """`score`, the weighted mean, and the macro recall of each head, over all images at once (0 to 1)."""
+    """Return `score`, the weighted mean, and the macro recall of each head, over all images at once (0 to 1)."""
     recalls = {name: macro_recall(labels[name], decoded[name], weights) for name in HEAD_NAMES}
     return {"score": weighted_mean(recalls), **recalls}
 
 
 def weighted_mean(values: Mapping[str, float]) -> float:
-    """The mean over the heads, with their weights in the score."""
+    """Average the heads' values with the heads' weights in the score."""
     return float(np.average([values[head.name] for head in HEADS], weights=[head.score_weight for head in HEADS]))
 
 
 def subsets_of(unseen: NDArray[np.bool_] | None, num_images: int) -> dict[str, NDArray[np.float64]]:
-    """By name, (N,) float64, how much each image counts in a subset of the whole.
+    """Return subsets of the images by name: (N,) float64, how much each image counts.
 
-    `all`, each alike; and where it is known of which images the grapheme was held out of training, (N,) bool: `seen`,
-    `unseen`, and `mix`, in which the unseen ones together weigh as much as in the competition's private test.
+    `all`: each image alike. Where `unseen`, (N,) bool, tells which images' graphemes were held out of training, also
+    `seen`, `unseen`, and `mix`, in which the unseen images weigh as much as in the competition's private test.
     """
     subsets = {"all": np.ones(num_images)}
     if unseen is not None and unseen.any() and not unseen.all():
@@ -49,15 +51,9 @@ def subsets_of(unseen: NDArray[np.bool_] | None, num_images: int) -> dict[str, N
 
 
 def score_subsets(labels: Labels, decoded: Labels, unseen: NDArray[np.bool_] | None) -> dict[str, dict[str, float]]:
-    """competition_score of each subset."""
-    scores = {}
-    for name, weights in subsets_of(unseen, len(labels.array)).items():
-        rows = weights > 0
-        scores[name] = competition_score(labels.rows(rows), decoded.rows(rows), weights[rows])
-    return scores
-
-
-NUM_DRAWS = 400
+    """Return the competition_score of each subset."""
+    subsets = subsets_of(unseen, len(labels.array))
+    return {name: competition_score(labels, decoded, weights) for name, weights in subsets.items()}
 
 
 def bootstrap_heads(
@@ -68,13 +64,21 @@ def bootstrap_heads(
     num_images: int | None = None,
     groups: NDArray[np.int64] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """`score` and the macro recall of each head, (D, NUM_DRAWS) float64, on sets of images drawn with replacement.
+    """Score D decisions on NUM_DRAWS sets of images drawn with replacement, the same sets for all decisions.
 
-    labels, decisions: for each head, (N,) int64. weights: (N,) float64, an image is drawn in proportion to its own.
-    num_images: of a drawn set; None: as many as weigh anything. Macro recall is over the classes that are drawn.
-    groups: (N,) int64, from 0, such as the writer of each image; as many groups are drawn first, then images of them,
-    since new images come from other writers too.
+    Parameters
+    ----------
+    weights : (N,) float64, an image is drawn in proportion to its own
+    num_images : of a drawn set; None: as many as have a weight above 0
+    groups : (N,) int64, from 0, such as the writer of each image; as many groups as there are are drawn first, then
+        images of the drawn groups, since new images come from other writers too; None: images are drawn alone
+
+    Returns
+    -------
+    `score` and the macro recall of each head over the classes that are drawn, (D, NUM_DRAWS) float64
     """
+    # columns that are contiguous in memory: 1.7 times as fast
+    labels, *decisions = (Labels(np.asfortranarray(table.array), table.names) for table in (labels, *decisions))
     generator = np.random.default_rng(seed)
     chances = weights / weights.sum()
     size = num_images or int(np.count_nonzero(weights))
@@ -90,6 +94,6 @@ def bootstrap_heads(
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The middle 95 % of the drawn values."""
+    """Return the ends of the middle 95 % of the drawn values."""
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)

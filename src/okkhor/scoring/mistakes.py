@@ -1,6 +1,6 @@
-"""What is read wrong, as tables for people: which classes, which pairs of classes, which images."""
+"""Mistakes as tables for people: `recall_per_class`, `most_confused`, `confidently_wrong`; and `reliability`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,20 +15,15 @@ Components = Mapping[str, Sequence[str]]
 
 
 def recall_per_class(
-    labels: Labels,
-    decoded: Labels,
-    training_counts: Mapping[str, NDArray[np.int64]] | None = None,
-    components: Components | None = None,
+    labels: Labels, decoded: Labels, training_counts: Mapping[str, NDArray[np.int64]], components: Components | None
 ) -> pd.DataFrame:
-    """A row for each class that has images, by head, the lowest recall first, of equal ones the most images first.
+    """List the classes that have images, by head, the lowest recall first, among equal ones the most images first.
 
-    head, label, images, training_images, recall (0 to 1); component, the class's text, after label. The mean of recall
-    is the head's macro recall. labels, decoded: for each head, (N,) int64. training_counts: for each head,
-    (num_classes,) int64, of the images trained on; without it there is no training_images, without components no text.
+    Columns: head, label, component (the class's text; only with components), images, training_images, recall (0 to 1),
+    whose mean is the head's macro recall. training_counts: for each head, (num_classes,) int64.
     """
     tables = []
-    for head in HEADS:
-        confusion = count_confusion(labels[head.name], decoded[head.name], head)
+    for head, confusion in _count_confusions(labels, decoded):
         totals = confusion.sum(axis=1)
         recalls = confusion.diagonal() / np.maximum(totals, 1)
         order = np.lexsort((-totals, recalls))
@@ -38,7 +33,7 @@ def recall_per_class(
             "label": classes,
             **_texts(components, head, component=classes),
             "images": totals[classes],
-            **({} if training_counts is None else {"training_images": training_counts[head.name][classes]}),
+            "training_images": training_counts[head.name][classes],
             "recall": recalls[classes],
         }
         tables.append(pd.DataFrame(columns))
@@ -46,14 +41,13 @@ def recall_per_class(
 
 
 def most_confused(labels: Labels, decoded: Labels, num: int, components: Components | None = None) -> pd.DataFrame:
-    """For each head, its num most frequent pairs of a true class and the one read instead, the most frequent first.
+    """List each head's `num` most frequent pairs of a true class and another class decoded instead.
 
-    head, truth, decoded, images, share (of the truth's images, 0 to 1); truth_text and decoded_text after decoded,
-    where components are given. labels, decoded: for each head, (N,) int64.
+    Columns: head, truth, decoded, truth_text and decoded_text (only with components), images, share (of the images of
+    the true class, 0 to 1). The most frequent pair comes first.
     """
     tables = []
-    for head in HEADS:
-        confusion = count_confusion(labels[head.name], decoded[head.name], head)
+    for head, confusion in _count_confusions(labels, decoded):
         totals = confusion.sum(axis=1)
         np.fill_diagonal(confusion, 0)
         order = np.argsort(-confusion, axis=None, kind="stable")[: min(num, np.count_nonzero(confusion))]
@@ -73,13 +67,13 @@ def most_confused(labels: Labels, decoded: Labels, num: int, components: Compone
 def confidently_wrong(
     predictions: Predictions, decoded: Labels, num: int, components: Components | None = None
 ) -> pd.DataFrame:
-    """The num wrong labels, of all heads together, that are given with the highest probability: the label may be wrong.
+    """List the `num` most confident mistakes of all heads together: here the label may be the mistake.
 
-    image_id, head, truth, decoded, decoded_probability, truth_probability; truth_text and decoded_text after decoded,
-    where components are given. Of equally probable ones the least probable truth first. predictions: with labels.
-    decoded: for each head, (N,) int64; a rule that divides by priors may decide against the most probable class.
+    Columns: image_id, head, truth, decoded, truth_text and decoded_text (only with components), decoded_probability,
+    truth_probability. The highest decoded_probability comes first, among equal ones the lowest truth_probability. The
+    decoded class need not be the most probable one: a rule that divides by priors may decide against it.
     """
-    assert predictions.labels is not None, "without labels nothing is known to be wrong"
+    assert predictions.labels is not None, "mistakes are found by labels"
     tables = []
     for head in HEADS:
         (rows,) = np.nonzero(decoded[head.name] != predictions.labels[head.name])
@@ -94,19 +88,19 @@ def confidently_wrong(
             "truth_probability": predictions.probabilities[head.name][rows, truth],
         }
         tables.append(pd.DataFrame(columns))
-    table = pd.concat(tables, ignore_index=True)
     by, ascending = ["decoded_probability", "truth_probability"], [False, True]
-    return table.sort_values(by, ascending=ascending, kind="stable", ignore_index=True).head(num)
+    return pd.concat(tables).sort_values(by, ascending=ascending, kind="stable", ignore_index=True).head(num)
 
 
-def count_confusion(truth: NDArray[np.int64], decoded: NDArray[np.int64], head: Head) -> NDArray[np.int64]:
-    """(num_classes, num_classes) int64: the images of each true class, in rows, that are read as each class."""
-    cells = np.bincount(truth * head.num_classes + decoded, minlength=head.num_classes**2)
-    return cells.astype(np.int64).reshape(head.num_classes, head.num_classes)
+def _count_confusions(labels: Labels, decoded: Labels) -> Iterator[tuple[Head, NDArray[np.int64]]]:
+    """For each head, (num_classes, num_classes): the images of each true class, in rows, decoded as each class."""
+    for head in HEADS:
+        cells = np.bincount(labels[head.name] * head.num_classes + decoded[head.name], minlength=head.num_classes**2)
+        yield head, cells.reshape(head.num_classes, head.num_classes)
 
 
 def _texts(components: Components | None, head: Head, **columns: NDArray[np.int64]) -> dict[str, NDArray[np.object_]]:
-    """By column, labels (N,) int64 -> the texts of their classes; no columns without components."""
+    """Return for each column of labels, (N,) int64, the texts of their classes; without components no columns."""
     if components is None:
         return {}
     texts = np.asarray(components[head.name], dtype=object)
@@ -114,11 +108,10 @@ def _texts(components: Components | None, head: Head, **columns: NDArray[np.int6
 
 
 def reliability(labels: Labels, probabilities: Probabilities, num_bins: int = 10) -> pd.DataFrame:
-    """For each head, a row for each of num_bins equal ranges of the highest probability, from low to high.
+    """Put each head's images into equal bins of the highest probability, from low to high.
 
-    head; bin_from, bin_to: above the first and up to the second, 0 to 1; images: how many fall in; confidence: the mean
-    of their highest probabilities; accuracy: the share whose most probable class is the truth. The last two are NaN
-    where no image falls in.
+    Columns: head, bin_from (exclusive), bin_to (inclusive), images, confidence (the mean of the highest probabilities),
+    accuracy (the share whose most probable class is the truth). The last two are NaN in an empty bin.
     """
     edges = np.linspace(0, 1, num_bins + 1)
     tables = []

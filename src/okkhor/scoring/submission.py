@@ -1,4 +1,4 @@
-"""submissions/<name>.csv: made in test.csv's order, checked before it gets its name, scored where answers are known."""
+"""submissions/<name>.csv: `make_submission`, `write_submission`, which checks it, and `score_submission`."""
 
 from pathlib import Path
 
@@ -9,25 +9,24 @@ from numpy.typing import NDArray
 from okkhor.errors import InputError
 from okkhor.files import replacing
 from okkhor.label_triples import Labels
-from okkhor.schema import HEADS
+from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.metric import macro_recall, weighted_mean
 
 SUBMISSIONS = Path("submissions")
 
 
 def make_submission(test: pd.DataFrame, image_ids: NDArray[np.str_], decoded: Labels) -> pd.DataFrame:
-    """row_id, target: the rows of test.csv in its order. decoded: for each head, (N,) int64, of these images."""
-    by_image = pd.DataFrame({"image_id": image_ids, **decoded})
-    by_head = by_image.melt("image_id", var_name="component", value_name="target")
-    merged = test.merge(by_head, on=["image_id", "component"], how="left", validate="one_to_one", sort=False)
-    if merged["target"].isna().any():
-        missing = merged.loc[merged["target"].isna(), "image_id"].iloc[0]
+    """Return row_id and target: the rows of test.csv in its order. decoded: the labels of image_ids."""
+    rows = pd.Index(image_ids).get_indexer(test["image_id"])
+    if (rows < 0).any():
+        missing = test["image_id"][rows < 0].iloc[0]
         raise InputError(f"Image {missing} of test.csv has no prediction: predict with this data folder again.")
-    return merged[["row_id", "target"]].astype({"target": np.int64})
+    columns = test["component"].map(HEAD_NAMES.index)
+    return pd.DataFrame({"row_id": test["row_id"], "target": decoded.triples[rows, columns]})
 
 
 def check_submission(submission: pd.DataFrame, test: pd.DataFrame, where: str) -> None:
-    """Raises InputError unless it has the rows of test.csv, in its order, each once, with labels in range."""
+    """Raise InputError unless it has the rows of test.csv, in its order, with labels in range. where: its path."""
     if list(submission.columns) != ["row_id", "target"]:
         raise InputError(f"{where}: expected the columns row_id,target, found {','.join(submission.columns)}.")
     if len(submission) != len(test):
@@ -48,7 +47,7 @@ def check_submission(submission: pd.DataFrame, test: pd.DataFrame, where: str) -
 
 
 def write_submission(submission: pd.DataFrame, test: pd.DataFrame, path: Path) -> None:
-    """Write, read back, check, and only then give the file its name."""
+    """Write the file, read it back, check it, and only then give it its name."""
     with replacing(path) as temporary:
         submission.to_csv(temporary, index=False)
         written = pd.read_csv(temporary, dtype={"row_id": str}, keep_default_na=False)
@@ -56,19 +55,16 @@ def write_submission(submission: pd.DataFrame, test: pd.DataFrame, path: Path) -
 
 
 def score_submission(submission: pd.DataFrame, solution: pd.DataFrame, test: pd.DataFrame) -> dict[str, float]:
-    """The score of the Public and the Private part of solution.csv, of those that it has."""
-    answers = test.merge(solution.rename(columns={"target": "truth"}), on="row_id", how="left", validate="one_to_one")
-    if answers["truth"].isna().any():
-        missing = answers.loc[answers["truth"].isna(), "row_id"].iloc[0]
+    """Score the Public and the Private rows of solution.csv, where it has them."""
+    known = solution.set_index("row_id").reindex(test["row_id"])
+    if known["target"].isna().any():
+        missing = known.index[known["target"].isna()][0]
         raise InputError(f"solution.csv has no row {missing}, which test.csv lists.")
-    answers["target"] = submission["target"].to_numpy()
+    rows = test.assign(target=submission["target"].to_numpy(), truth=known["target"].to_numpy(np.int64))
     scores = {}
     for usage in ("Public", "Private"):
-        rows = answers[answers["usage"] == usage]
-        if len(rows):
-            recalls = {
-                head: macro_recall(part["truth"].to_numpy(np.int64), part["target"].to_numpy(np.int64))
-                for head, part in rows.groupby("component")
-            }
+        by_head = rows[(known["usage"] == usage).to_numpy()].groupby("component")
+        recalls = {head: macro_recall(part["truth"].to_numpy(), part["target"].to_numpy()) for head, part in by_head}
+        if recalls:
             scores[usage] = weighted_mean(recalls)
     return scores
