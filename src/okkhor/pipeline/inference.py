@@ -20,7 +20,7 @@ from okkhor.models.weights import load_weights, read_graphemes
 from okkhor.predictions import Predictions, Probabilities
 from okkhor.training.device import Precision
 from okkhor.training.loop import join_batches
-from okkhor.training.tta import infer_views
+from okkhor.training.tta import infer_tta
 
 
 def load_network(weights: Path, model: ModelConfig, size: int, precision: Precision) -> nn.Module:
@@ -47,7 +47,7 @@ class Readers:
         tables = []
         for network in self.networks.values():
             batches = told(images.split(self.batch_size), progress)
-            tables.append(join_batches(infer_views(network, batches, self.precision, self.num_views), image_ids))
+            tables.append(join_batches(infer_tta(network, batches, self.precision, self.num_views), image_ids))
         return tables
 
 

@@ -22,7 +22,7 @@ from okkhor.scoring.submission import SUBMISSIONS, make_submission, write_submis
 from okkhor.settings import load_stored
 from okkhor.training.device import choose_device, choose_precision
 from okkhor.training.loop import join_batches
-from okkhor.training.tta import infer_views
+from okkhor.training.tta import infer_tta
 
 
 def score_with_views(config: Config, member: Member) -> None:
@@ -60,7 +60,7 @@ def predict_out_of_fold(config: Config, member: Member, fold: int, prepared: Pre
     images = CachedImages([prepared.cache], rows, prepared.train.labels(rows))
     order = BatchesInOrder(len(rows), config.train.batch_size)
     batches = BatchLoader(images, order, config.data.num_workers, pin=False)
-    predicted = infer_views(network, tqdm(batches, desc=f"Fold {fold}", disable=None), precision, member.num_views)
+    predicted = infer_tta(network, tqdm(batches, desc=f"Fold {fold}", disable=None), precision, member.num_views)
     table = join_batches(predicted, plain.image_ids, plain.labels, plain.unseen)
     write_predictions(table, decode(table.probabilities), member.out_of_fold(fold))
 

@@ -24,7 +24,7 @@ from okkhor.scoring.ensembling import combine
 from okkhor.settings import load_config, load_stored
 from okkhor.training.device import Precision, choose_device, choose_precision
 from okkhor.training.loop import join_batches
-from okkhor.training.tta import infer_views
+from okkhor.training.tta import infer_tta
 
 NUM_GUESSES = 5
 BATCH_SIZE = 64
@@ -71,7 +71,7 @@ class Reader:
         batches = torch.from_numpy(prepared).unsqueeze(1).split(BATCH_SIZE)
         names = np.array([str(number) for number in range(len(scans))])
         tables = [
-            join_batches(infer_views(network, batches, self.precision, self.member.num_views), names)
+            join_batches(infer_tta(network, batches, self.precision, self.member.num_views), names)
             for network in self.networks
         ]
         mean = combine(tables, names=[f"fold {fold}" for fold in self.member.folds])

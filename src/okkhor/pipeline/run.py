@@ -20,7 +20,7 @@ from okkhor.predictions import Predictions, concatenate, read_predictions
 from okkhor.scoring.choosing import OutOfFold, split_folds
 from okkhor.scoring.ensembling import combine
 from okkhor.settings import load_config, load_stored, select_folds, split_argument
-from okkhor.training.tta import VIEWS
+from okkhor.training.tta import MOVES
 
 RUNS = Path("runs")
 ENSEMBLE = "ensemble.yaml"  # in runs/<ensemble>/: the settings that it was made with
@@ -131,8 +131,8 @@ def open_member(name: str, fold: object = None) -> Member:
     if at and not VARIANT.fullmatch(variant):
         raise ConfigError(f"{name}: after @ stands cycle<k>, a snapshot, or tta<n>, the mean over n views.")
     member = Member(run, variant, choose_folds(run, fold))
-    if variant.startswith("tta") and member.num_views not in range(3, len(VIEWS) + 1, 2):
-        raise ConfigError(f"{name}: the views are balanced for tta3, tta5, tta7 and tta{len(VIEWS)}.")
+    if variant.startswith("tta") and member.num_views not in range(3, len(MOVES) + 1, 2):
+        raise ConfigError(f"{name}: the views are balanced for tta3, tta5, tta7 and tta{len(MOVES)}.")
     return member
 
 
