@@ -15,6 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import ImageFont, features
+from torch import nn
 
 from okkhor.data.shards import Shard
 from okkhor.label_triples import Labels, TripleCounts
@@ -55,6 +56,13 @@ def pillow_font(face: Face, size: int) -> ImageFont.FreeTypeFont:
 def random_images(number: int = 2, size: int = 64, seed: int = 0) -> torch.Tensor:
     """(number, 1, size, size) uint8."""
     return torch.randint(0, 256, (number, 1, size, size), dtype=torch.uint8, generator=torch.manual_seed(seed))
+
+
+def assert_same_state(network: nn.Module, other: nn.Module) -> None:
+    """Same names, and each tensor bit for bit."""
+    state, expected = network.state_dict(), other.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
 def paint_number(number: int) -> NDArray[np.uint8]:

@@ -9,7 +9,8 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-from torch import Tensor, nn
+from helpers import assert_same_state
+from torch import Tensor
 
 from okkhor.config import ModelConfig
 from okkhor.errors import ConfigError, InputError
@@ -25,16 +26,11 @@ def save(tensors: dict[str, Tensor], path: Path) -> str:
     return str(path)
 
 
-# What a person can mend
-
-
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
         ("resnet43", "resnet34"),
         ("article_resnet43", "article_resnet34"),
-        ("articel_plain34", "article_plain34"),
-        ("../resnet34", "resnet34"),
         ("hf-hub:timm/resnet34", "resnet34"),
         ("resnet34.nobody", "resnet34.a1_in1k"),
     ],
@@ -60,14 +56,8 @@ def test_no_network_is_told_in_two_lines_with_the_way_out(monkeypatch: pytest.Mo
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match=r"weights of resnet10t can't be downloaded") as caught:
         create_network(replace(SMALL, pretrained=True), 64)
-    lines = str(caught.value).splitlines()
-    assert len(lines) == 2
-    assert "model.pretrained=false" in lines[1]
-    assert ".safetensors" in lines[1]
-    assert "Hugging Face cache" in lines[1]
-
-
-# Pretrained weights from a file
+    _, remedy = str(caught.value).splitlines()
+    assert all(words in remedy for words in ("model.pretrained=false", ".safetensors", "Hugging Face cache"))
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
@@ -97,26 +87,13 @@ def test_position_embeddings_are_resized_to_the_image(tmp_path: Path) -> None:
     assert filled["pos_embed"].shape == (1, 1 + 4 * 4, 192)
 
 
-def test_the_backbone_of_a_trained_run_starts_another(tmp_path: Path) -> None:
-    trained = create_network(SMALL, 64)
+def test_the_backbone_of_a_run_with_other_heads_and_size_starts_another(tmp_path: Path) -> None:
+    trained = create_network(replace(SMALL, graphemes="arcface"), 64, torch.tensor([[0, 0, 0], [167, 10, 6]]))
     save_weights(trained, tmp_path / "model.safetensors")
     network = create_network(replace(SMALL, pretrained=str(tmp_path / "model.safetensors"), pooling="gem"), 96)
     assert_same_state(network.backbone, trained.backbone)
     pretrained_cfg: Any = network.backbone.pretrained_cfg
     assert "state_dict" not in pretrained_cfg
-
-
-def test_the_backbone_of_a_run_with_graphemes_starts_one_without(tmp_path: Path) -> None:
-    trained = create_network(replace(SMALL, graphemes="arcface"), 64, torch.tensor([[0, 0, 0], [167, 10, 6]]))
-    save_weights(trained, tmp_path / "model.safetensors")
-    network = create_network(replace(SMALL, pretrained=str(tmp_path / "model.safetensors")), 64)
-    assert_same_state(network.backbone, trained.backbone)
-
-
-def assert_same_state(network: nn.Module, other: nn.Module) -> None:
-    state, expected = network.state_dict(), other.state_dict()
-    assert state.keys() == expected.keys()
-    assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +116,8 @@ def test_weights_of_another_network_are_refused_by_name(
 
 def test_a_message_about_a_hundred_names_lists_the_first_few(tmp_path: Path) -> None:
     path = save({f"layer{i}.weight": torch.zeros(1) for i in range(100)}, tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match="does not fit resnet10t") as caught:
+    with pytest.raises(InputError, match=r"does not fit resnet10t.*layer0\.weight") as caught:
         create_backbone("resnet10t", path, 64)
-    assert "layer0.weight" in str(caught.value)
     assert len(str(caught.value)) < 700
 
 

@@ -1,75 +1,78 @@
-"""Hidden layers and last layers, against formulas written another way."""
+"""Hidden layers, last layers, poolings and the grapheme head, against formulas written another way."""
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
+import pytest
+import timm.layers
 import torch
 from helpers import random_images
 from sklearn.metrics.pairwise import cosine_similarity
-from torch import nn
-from torch.nn import functional
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
 
 from okkhor.config import ModelConfig
-from okkhor.models.heads import ClassificationHead, ConsonantPartsLinear, CosineLinear
-from okkhor.models.network import create_network
+from okkhor.errors import ConfigError
+from okkhor.models.heads import (
+    AverageMaxPooling,
+    AveragePooling,
+    ClassificationHead,
+    ConsonantPartsLinear,
+    CosineLinear,
+    ExcitedAveragePooling,
+    GeneralisedMeanPooling,
+    log_marginals,
+    marginalise,
+)
+from okkhor.models.network import ThreeHeadNetwork, create_network
+from okkhor.models.small_convolutions import multiply_small_maps
 from okkhor.schema import HEADS
 
 SMALL = ModelConfig(backbone="resnet10t")
+NUM_GRAPHEMES = 300
+WRITTEN_WITH = {0: "", 1: "ঁ", 2: "r", 3: "ry", 4: "y", 5: "R", 6: "yR"}  # r: reph, y: ya-phala, R: ra-phala
+
+
+def random_graphemes() -> Tensor:
+    """(NUM_GRAPHEMES, 3) int64, label triples; the last class of each head has no grapheme."""
+    return torch.stack([torch.randint(head.num_classes - 1, (NUM_GRAPHEMES,)) for head in HEADS], dim=1)
+
+
+def make_network(**settings: Any) -> ThreeHeadNetwork:
+    return create_network(replace(SMALL, **settings), 64, random_graphemes())
 
 
 # Hidden layer and dropout
 
 
-def test_a_hidden_layer_is_linear_batch_norm_and_rectifier() -> None:
-    head = ClassificationHead(6, 3, pooling=None, hidden=4, dropout=0.0).train()
+def test_a_hidden_layer_is_linear_batch_norm_and_relu_and_dropout_follows_it() -> None:
+    head = ClassificationHead(6, 3, pooling=None, hidden=4, dropout=0.5).train()
     linear, norm = head.get_submodule("hidden.0"), head.get_submodule("hidden.1")
     nn.init.normal_(norm.get_parameter("weight"))
     nn.init.normal_(norm.get_parameter("bias"))
+    kept: list[Tensor] = []
+    head.dropout.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
     features = torch.randn(8, 6)
+    logits = head(features)
     before = features @ linear.get_parameter("weight").T
     normalised = (before - before.mean(dim=0)) / (before.var(dim=0, unbiased=False) + 1e-5).sqrt()
     hidden = (normalised * norm.get_parameter("weight") + norm.get_parameter("bias")).clamp(min=0)
-    torch.testing.assert_close(head(features), hidden @ head.linear.weight.T + head.linear.bias)
+    torch.testing.assert_close(kept[0], torch.where(kept[0] == 0, 0, 2 * hidden))
+    torch.testing.assert_close(logits, kept[0] @ head.linear.weight.T + head.linear.bias)
 
 
-def test_all_heads_have_the_hidden_layer_and_take_part_in_training() -> None:
-    settings = replace(SMALL, hidden=16, graphemes="linear")
-    network = create_network(settings, 64, torch.tensor([[0, 0, 0], [167, 10, 6]]))
+def test_all_heads_have_the_hidden_layer_and_a_dropout_and_get_a_gradient() -> None:
+    network = make_network(hidden=16, graphemes="linear", dropout=0.5)
     torch.stack([logits.logsumexp(1).sum() for logits in network(random_images()).values()]).sum().backward()
     assert all(p.grad is not None for p in network.parameters())
-    assert [m.out_features for m in network.heads.modules() if isinstance(m, nn.Linear)] == [
-        16,
-        168,
-        16,
-        11,
-        16,
-        7,
-        16,
-        2,
-    ]
+    widths = [m.out_features for m in network.heads.modules() if isinstance(m, nn.Linear)]
+    assert widths == [16, 168, 16, 11, 16, 7, 16, NUM_GRAPHEMES]
+    assert [m.p for m in network.heads.modules() if isinstance(m, nn.Dropout)] == [0.5] * 4
 
 
-def test_dropout_stands_before_each_head_and_in_training_only() -> None:
-    network = create_network(replace(SMALL, dropout=0.5), 64)
-    assert [m.p for m in network.heads.modules() if isinstance(m, nn.Dropout)] == [0.5] * len(HEADS)
-    network.eval()
-    first, second = network(random_images()), network(random_images())
-    assert all(torch.equal(first[head.name], second[head.name]) for head in HEADS)
-
-
-def test_dropout_stands_behind_the_hidden_layer() -> None:
-    head = ClassificationHead(6, 3, pooling=None, hidden=4, dropout=0.5)
-    assert [name for name, _ in head.named_children()] == ["pooling", "hidden", "dropout", "linear"]
-    seen: list[tuple[int, ...]] = []
-    head.dropout.register_forward_hook(lambda _module, _inputs, output: seen.append(tuple(output.shape)))
-    head(torch.randn(8, 6))
-    assert seen == [(8, 4)]
-
-
-# Consonants from their parts
-
-WRITTEN_WITH = {0: "", 1: "ঁ", 2: "r", 3: "ry", 4: "y", 5: "R", 6: "yR"}  # r: reph, y: ya-phala, R: ra-phala
+# Last layers
 
 
 def test_consonants_are_the_normalised_products_of_the_sigmoids_of_their_parts() -> None:
@@ -80,37 +83,16 @@ def test_consonants_are_the_normalised_products_of_the_sigmoids_of_their_parts()
     products = np.ones((4, 7))
     for consonant, (number, part) in product(WRITTEN_WITH, enumerate("ঁryR")):
         products[:, consonant] *= there[:, number] if part in WRITTEN_WITH[consonant] else 1 - there[:, number]
-    expected = products / products.sum(axis=1, keepdims=True)
     found = layer(features).softmax(dim=1).detach().numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found, products / products.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-6)
 
 
 def test_only_the_consonant_head_is_made_of_parts() -> None:
-    network = create_network(replace(SMALL, consonant="parts"), 64)
-    assert {name: tuple(values.shape) for name, values in network(random_images()).items()} == {
-        "grapheme_root": (2, 168),
-        "vowel_diacritic": (2, 11),
-        "consonant_diacritic": (2, 7),
-    }
-    rows = {head.name: len(network.get_parameter(f"heads.{head.name}.linear.weight")) for head in HEADS}
-    assert rows == {"grapheme_root": 168, "vowel_diacritic": 11, "consonant_diacritic": 4}
-
-
-def test_a_rare_consonant_learns_from_the_frequent_ones_it_shares_its_parts_with() -> None:
-    layer = ConsonantPartsLinear(5, 7)
-    features = torch.randn(1, 5)
-    before = layer(features)
-    functional.cross_entropy(before, torch.tensor([4])).backward()  # ya-phala alone
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            assert parameter.grad is not None
-            parameter.sub_(0.1 * parameter.grad)
-    change = (layer(features) - before).detach()[0]
-    assert change[3] > change[2]  # with ya-phala, and without
-    assert change[6] > change[5]
-
-
-# Cosines
+    network = make_network(consonant="parts")
+    assert [tuple(values.shape) for values in network(random_images()).values()] == [(2, 168), (2, 11), (2, 7)]
+    rows = [len(network.get_parameter(f"heads.{head.name}.linear.weight")) for head in HEADS]
+    assert rows == [168, 11, 4]
+    assert not [name for name in network.state_dict() if "parts" in name]  # a fact of the competition is no weight
 
 
 def test_a_cosine_layer_is_scikit_learns_cosine_similarity_thirty_times() -> None:
@@ -120,12 +102,153 @@ def test_a_cosine_layer_is_scikit_learns_cosine_similarity_thirty_times() -> Non
     np.testing.assert_allclose(layer(features).detach().numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_cosine_is_bounded_whatever_the_features_and_also_in_bfloat16() -> None:
+def test_a_cosine_is_bounded_for_any_features_also_in_bfloat16() -> None:
     layer = CosineLinear(6, 9)
     features = torch.cat([torch.zeros(1, 6), 1e4 * torch.randn(3, 6), 1e-4 * torch.randn(3, 6), layer.weight.detach()])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = layer(features.bfloat16())
     assert logits.dtype == torch.float32
-    assert logits.isfinite().all()
     assert logits.abs().max() <= 30 * (1 + 1e-6)
     torch.testing.assert_close(logits[-9:].diagonal(), torch.full((9,), 30.0), rtol=1e-4, atol=0)
+
+
+# Poolings
+
+
+def test_generalised_mean_is_the_formula_in_double_precision() -> None:
+    pooling = GeneralisedMeanPooling()
+    features = torch.rand(2, 5, 4, 4) * 3
+    for exponent in (2.5, 3.0, 20.0, 1.0):
+        nn.init.constant_(pooling.exponent, exponent)
+        expected = features.double().pow(exponent).mean(dim=(2, 3)).pow(1 / exponent)
+        torch.testing.assert_close(pooling(features).double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(pooling(features), AveragePooling()(features))
+
+
+def test_generalised_mean_has_the_gradient_of_the_formula() -> None:
+    pooling = GeneralisedMeanPooling()
+    features = (torch.rand(2, 3, 4, 4) + 0.1).requires_grad_()
+    weights = torch.randn(2, 3)
+    found = torch.autograd.grad((pooling(features) * weights).sum(), [features, pooling.exponent])
+    exponent = torch.tensor([3.0], requires_grad=True)
+    plain = features.pow(exponent).mean(dim=(2, 3)).pow(1 / exponent)
+    expected = torch.autograd.grad((plain * weights).sum(), [features, exponent])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, -5.0, 1e-30, 60_000.0, 1e30])
+def test_generalised_mean_stays_finite_in_bfloat16(value: float) -> None:
+    pooling = GeneralisedMeanPooling()
+    features = torch.full((1, 2, 4, 4), value, dtype=torch.bfloat16)
+    features[0, 0, 0, 0] = 0
+    features.requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pooled = pooling(features)
+    assert pooled.dtype == torch.float32
+    gradients = torch.autograd.grad((pooled / pooled.detach()).sum(), [features, pooling.exponent])
+    assert all(tensor.isfinite().all() for tensor in (pooled, *gradients))
+
+
+def test_average_and_maximum_are_pooled_as_timm_does() -> None:
+    features = torch.randn(3, 5, 4, 6)
+    expected = timm.layers.SelectAdaptivePool2d(pool_type="avgmax", flatten=True)(features)
+    torch.testing.assert_close(AverageMaxPooling()(features), expected)
+
+
+def test_spatial_excitation_is_the_formula_place_by_place() -> None:
+    pooling = ExcitedAveragePooling(5)
+    features = torch.randn(2, 5, 3, 4)
+    weight = pooling.squeeze.weight.detach().double().numpy().reshape(5)
+    assert pooling.squeeze.bias is not None
+    bias = pooling.squeeze.bias.item()
+    expected = np.zeros((2, 5))
+    for image, row, column in product(range(2), range(3), range(4)):
+        values = features[image, :, row, column].double().numpy()
+        expected[image] += values / (1 + np.exp(-(weight @ values + bias))) / 12
+    np.testing.assert_allclose(pooling(features).detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("pooling", "parameter"), [("gem", "exponent"), ("sse", "squeeze.weight")])
+def test_each_head_learns_a_pooling_of_its_own(pooling: str, parameter: str) -> None:
+    network = make_network(pooling=pooling)
+    network(random_images())["vowel_diacritic"].square().sum().backward()
+    gradients = {head.name: network.get_parameter(f"heads.{head.name}.pooling.{parameter}").grad for head in HEADS}
+    assert [name for name, gradient in gradients.items() if gradient is not None] == ["vowel_diacritic"]
+
+
+@pytest.mark.parametrize(("backbone", "pooling"), [("vit_tiny_patch16_224", "gem"), ("mambaout_femto", "sse")])
+def test_a_pooling_is_refused_without_a_map_to_pool(backbone: str, pooling: Any) -> None:  # tokens; (B, H, W, C)
+    message = rf"model\.pooling={pooling}: {backbone} has no feature map .* Set model\.pooling=average"
+    with pytest.raises(ConfigError, match=message):
+        create_network(ModelConfig(backbone=backbone, pooling=pooling), 64)
+
+
+@pytest.mark.parametrize("pooling", ["average", "gem", "average_max", "sse"])
+def test_logits_depend_on_neither_memory_layout_nor_products_and_bfloat16_is_near(pooling: str) -> None:
+    network = make_network(pooling=pooling, hidden=16, consonant="parts", graphemes="arcface").eval()
+    expected = network(random_images())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = network(random_images())
+    multiply_small_maps(network)
+    network.to(memory_format=torch.channels_last)
+    for name, logits in network(random_images()).items():
+        torch.testing.assert_close(logits, expected[name], rtol=1e-3, atol=1e-4)
+        if name.endswith("_grapheme"):
+            assert rounded[name].dtype == torch.float32
+            torch.testing.assert_close(rounded[name].softmax(1), expected[name].softmax(1), rtol=0.05, atol=0.002)
+        else:
+            torch.testing.assert_close(rounded[name].float(), expected[name], rtol=0.05, atol=0.05)
+
+
+# Graphemes
+
+
+def test_a_class_is_as_probable_as_its_graphemes_together() -> None:
+    graphemes, logits = random_graphemes(), torch.randn(3, NUM_GRAPHEMES) * 5
+    probabilities = logits.double().softmax(dim=1)
+    marginals, logs = marginalise(probabilities, graphemes), log_marginals(logits, graphemes)
+    for column, head in enumerate(HEADS):
+        expected = np.zeros((3, head.num_classes))
+        for number, triple in enumerate(graphemes.tolist()):
+            expected[:, triple[column]] += probabilities[:, number].numpy()
+        np.testing.assert_allclose(marginals[head.name].numpy(), expected, rtol=1e-5)
+        np.testing.assert_allclose(expected.sum(axis=1), 1, rtol=1e-5)
+        log = logs[f"{head.name}_grapheme"]
+        assert log.isfinite().all()  # also of the class that no grapheme has
+        np.testing.assert_allclose(log.double().softmax(dim=1).numpy(), expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["linear", "arcface"])
+def test_the_grapheme_head_gives_graphemes_in_training_and_their_classes_in_evaluation(kind: str) -> None:
+    network = make_network(graphemes=kind)
+    names = [head.name for head in HEADS]
+    logits = network(random_images())
+    assert list(logits) == [*names, "grapheme"]
+    assert logits["grapheme"].shape == (2, NUM_GRAPHEMES)
+    predicted = network.eval()(random_images())
+    assert list(predicted) == [*names, *(f"{name}_grapheme" for name in names)]
+    with torch.no_grad():
+        features = network.backbone((random_images().double() / 255 - 0.0692).div(0.2051).float())
+        alone = {name: head(features) for name, head in network.heads.items()}
+    marginals = marginalise(alone["grapheme"].softmax(dim=1), network.grapheme_labels)
+    for name in names:
+        torch.testing.assert_close(predicted[name], alone[name], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(predicted[f"{name}_grapheme"].softmax(dim=1), marginals[name], rtol=1e-3, atol=1e-5)
+
+
+def test_label_triples_may_be_an_array_are_copied_and_stay_with_a_mean_of_the_weights() -> None:
+    graphemes = random_graphemes()
+    network = create_network(replace(SMALL, graphemes="linear"), 64, graphemes.numpy())
+    ema = ModelEmaV3(network, decay=0.9)
+    ema.update(network, step=1)
+    for owner in (network, ema.module):
+        assert torch.equal(owner.get_buffer("grapheme_labels"), graphemes)
+    graphemes[0] = 0
+    assert not torch.equal(network.grapheme_labels, graphemes)
+    assert "grapheme_labels" not in create_network(SMALL, 64, graphemes).state_dict()  # model.graphemes=none
+
+
+@pytest.mark.parametrize("graphemes", [None, [[0.0, 0.0, 0.0]], [[0, 0]], [0, 0, 0], [[168, 0, 0]], [[0, -1, 0]]])
+def test_what_is_no_table_of_label_triples_is_our_own_mistake(graphemes: Any) -> None:
+    with pytest.raises(AssertionError):
+        create_network(replace(SMALL, graphemes="linear"), 64, None if graphemes is None else torch.tensor(graphemes))

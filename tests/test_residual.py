@@ -1,4 +1,4 @@
-"""ResNet-34 written out, against timm's own."""
+"""The written-out ResNet-34, against timm's own."""
 
 from typing import Any
 
@@ -10,8 +10,10 @@ from torch import nn
 from okkhor.models import residual
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("options", [{"num_classes": 0, "global_pool": ""}, {"num_classes": 7, "global_pool": "avg"}])
+@pytest.mark.parametrize(
+    ("training", "options"),
+    [(True, {"num_classes": 0, "global_pool": ""}), (False, {"num_classes": 7, "global_pool": "avg"})],
+)
 def test_written_out_resnet34_equals_timms_output_for_output(training: bool, options: dict[str, Any]) -> None:
     theirs = timm.create_model("resnet34", in_chans=1, **options)
     for module in theirs.modules():

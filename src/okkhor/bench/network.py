@@ -22,7 +22,7 @@ from okkhor.pipeline.prepared import Prepared
 from okkhor.pipeline.training_set import TrainingSet, select_training_set
 from okkhor.schema import HEAD_NAMES
 from okkhor.training.device import Precision, choose_device, choose_precision, compile_in_place
-from okkhor.training.distributed import Group
+from okkhor.training.distributed import World
 from okkhor.training.loop import train_epoch
 from okkhor.training.optimizer import make_optimizer
 
@@ -87,7 +87,7 @@ class TrainingLoop:
         self.num_batches = max(1, min(len(order), config.bench.images // order.batch_size))
         self.loader = Loader(images, order, config.data.num_workers, case.pin)
         self.epoch = 0
-        self.trainer = make_trainer(case.network, config, case.precision, training, MANY_STEPS, Group())
+        self.trainer = make_trainer(case.network, config, case.precision, training, MANY_STEPS, World())
 
     def run(self) -> int:
         """Train on the next epoch's last batches; return the number of images."""
@@ -142,7 +142,7 @@ def make_validation(case: Case) -> Work:
     numbers = np.full_like(folds.numbers, 1)
     numbers[rows] = 0
     prepared = replace(case.prepared, folds=replace(folds, numbers=numbers))
-    fold = ValidationFold(case.config, prepared, 0, case.precision, Group())
+    fold = ValidationFold(case.config, prepared, 0, case.precision, World())
 
     def run() -> int:
         fold.evaluate(case.network)

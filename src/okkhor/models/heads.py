@@ -1,4 +1,4 @@
-"""From the backbone's features to the logits of one head."""
+"""ClassificationHead: pooling, a last layer and all between, from the backbone's features to one head's logits."""
 
 import torch
 from torch import Tensor, nn
@@ -7,14 +7,16 @@ from torch.nn import functional
 from okkhor.config import ARCFACE_SCALE
 from okkhor.schema import CONSONANT_PARTS, HEADS, MARGINALS
 
+GEM_EXPONENT = 3.0  # the start, as in Radenovic et al. 2018
+GEM_FLOOR = 1e-6  # smallest activation: the generalised mean needs positive numbers
+
 
 class ConsonantPartsLinear(nn.Linear):
-    """Features (B, num_features) -> logits of the seven consonant diacritics (B, 7), each the sum of its parts'.
+    """Logits of the seven consonant diacritics from one logit for each of four written parts: (B, C) -> (B, 7).
 
-    A linear layer gives a logit z for each of four parts; a class scores the sum of z over the parts it is written
-    with. Softmax over the seven is then the product of the four sigmoids, sigmoid(z) for a part that is there and
-    1 - sigmoid(z) for one that is not, normalised over the combinations that exist. What a rare class is made of is
-    so learnt from the frequent classes too: class 6 (ya-phala and ra-phala) from 4 and 5.
+    A class's logit is the sum over the parts it is written with. Softmax over the classes then equals the product of
+    sigmoid(z) for each part that is there and 1 - sigmoid(z) for each other one, normalised over the seven existing
+    combinations. So a rare class learns from frequent ones: class 6 (ya-phala and ra-phala) from 4 and 5.
     """
 
     parts: Tensor
@@ -30,27 +32,26 @@ class ConsonantPartsLinear(nn.Linear):
 
 
 class CosineLinear(nn.Linear):
-    """ARCFACE_SCALE times the cosine of the angle between features and each class: (B, C) -> (B, num_classes) float32.
+    """ARCFACE_SCALE times the cosine between the features and each class: (B, C) -> (B, num_classes) float32.
 
-    The loss makes the angle of the right class larger by a margin in training. ArcFace, Deng et al. 2019,
-    arXiv:1801.07698.
+    In training the loss adds a margin to the right class's angle. ArcFace, Deng et al. 2019, arXiv:1801.07698.
     """
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__(num_features, num_classes, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        # In float32: near 1, where a learnt class is, the next bfloat16 cosine is 5 degrees away.
+        # float32: learnt cosines are near 1, where neighbouring bfloat16 numbers are 5 degrees apart
         with torch.autocast(features.device.type, enabled=False):
             directions = functional.normalize(self.weight.float(), dim=1)
             return ARCFACE_SCALE * functional.linear(functional.normalize(features.float(), dim=1), directions)
 
 
 class ClassificationHead(nn.Module):
-    """Pooling, a hidden layer where asked for, dropout and a last layer: features -> logits (B, num_classes).
+    """Pooling, an optional hidden layer (linear, batch norm, ReLU), dropout, a last layer.
 
-    pooling: a name for create_pooling for feature maps (B, C, H, W); None for features that are pooled already, (B, C).
-    hidden: features of the hidden layer, which is linear, batch norm and ReLU; 0: none.
+    Features -> logits (B, num_classes). pooling: a name for create_pooling, for maps (B, num_features, H, W); None for
+    features that are pooled already, (B, num_features). hidden: features of the hidden layer; 0: none.
     """
 
     def __init__(
@@ -60,12 +61,12 @@ class ClassificationHead(nn.Module):
         pooling: str | None,
         hidden: int,
         dropout: float,
-        last_layer: type[nn.Linear] | type[ConsonantPartsLinear] | type[CosineLinear] = nn.Linear,
+        last_layer: type[nn.Linear] = nn.Linear,
     ) -> None:
         super().__init__()
         self.pooling = nn.Identity() if pooling is None else create_pooling(pooling, num_features)
         self.hidden: nn.Module = nn.Identity()
-        if hidden:  # no bias: the batch norm subtracts the mean and adds a bias of its own
+        if hidden:  # no bias: the batch norm subtracts the mean and adds its own bias
             layers = nn.Linear(num_features, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()
             self.hidden = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
@@ -77,23 +78,21 @@ class ClassificationHead(nn.Module):
 
 
 def check_graphemes(graphemes: Tensor) -> None:
-    """graphemes: (G, 3) int64, the labels of each grapheme's components, in the order of HEADS."""
-    assert graphemes.dtype == torch.int64, f"expected int64 labels: {graphemes.dtype}"
-    assert graphemes.ndim == 2, f"expected (G, {len(HEADS)}) labels: {tuple(graphemes.shape)}"
-    assert graphemes.shape[1] == len(HEADS), f"expected (G, {len(HEADS)}) labels: {tuple(graphemes.shape)}"
-    for column, head in enumerate(HEADS):
-        in_range = graphemes[:, column].ge(0) & graphemes[:, column].lt(head.num_classes)
-        assert in_range.all(), f"{head.name}: expected labels 0 to {head.num_classes - 1}"
+    """Assert that these are label triples: (G, 3) int64 in the order of HEADS, each label in its head's range."""
+    found = graphemes.dtype, *graphemes.shape[1:]
+    assert found == (torch.int64, len(HEADS)), f"expected (G, {len(HEADS)}) int64: {graphemes.shape} {graphemes.dtype}"
+    num_classes = torch.tensor([head.num_classes for head in HEADS])
+    assert ((graphemes >= 0) & (graphemes < num_classes)).all(), "label triples out of range"
 
 
 def marginalise(probabilities: Tensor, graphemes: Tensor) -> dict[str, Tensor]:
-    """Probabilities of graphemes (B, G) -> for each head, the probabilities of its classes (B, num_classes).
+    """Sum grapheme probabilities (B, G) to class probabilities (B, num_classes) for each head.
 
-    A component's is the sum over the graphemes that carry it: its marginal probability. Each grapheme carries one class
-    of each head, so that the sums add up to 1. A class that no grapheme carries gets 0. (The competition's second place
-    scored a component by the mean over its graphemes, which favours the components of few: scoring/decoding.py.)
+    Each grapheme has one class of each head, so the sums of a head add up to 1. A class of no grapheme gets 0.
+    (The competition's second place used the mean over a class's graphemes, which favours classes with few:
+    scoring/decoding.py.)
 
-    graphemes: (G, 3) int64, in the order of HEADS.
+    graphemes: (G, 3) int64, label triples in the order of HEADS.
     """
     marginals = {}
     for column, head in enumerate(HEADS):
@@ -103,17 +102,13 @@ def marginalise(probabilities: Tensor, graphemes: Tensor) -> dict[str, Tensor]:
 
 
 def log_marginals(logits: Tensor, graphemes: Tensor) -> dict[str, Tensor]:
-    """Logits of graphemes (B, G) -> for each head, under MARGINALS' names, log-probabilities (B, num_classes) float32.
+    """Turn grapheme logits (B, G) into each head's log-probabilities (B, num_classes) float32, named as in MARGINALS.
 
-    Log-probabilities are logits: softmax gives the marginals back. graphemes: (G, 3) int64, in the order of HEADS.
+    Softmax turns them into the marginals again. graphemes: (G, 3) int64, label triples in the order of HEADS.
     """
     marginals = marginalise(logits.float().softmax(dim=1), graphemes)
     smallest = torch.finfo(torch.float32).tiny  # the log of 0 would be -inf
     return {MARGINALS[name]: values.clamp(min=smallest).log() for name, values in marginals.items()}
-
-
-GEM_EXPONENT = 3.0  # to start from, as in Radenovic et al. 2018
-GEM_FLOOR = 1e-6  # smallest activation: the generalised mean is defined for positive numbers only
 
 
 class AveragePooling(nn.Module):
@@ -124,7 +119,7 @@ class AveragePooling(nn.Module):
 
 
 class AverageMaxPooling(nn.Module):
-    """Half the sum of each channel's mean and maximum: (B, C, H, W) -> (B, C). timm's `avgmax`."""
+    """(mean + maximum) / 2 of each channel, timm's `avgmax`: (B, C, H, W) -> (B, C)."""
 
     def forward(self, features: Tensor) -> Tensor:
         return (features.mean(dim=(2, 3)) + features.amax(dim=(2, 3))) / 2
@@ -133,8 +128,7 @@ class AverageMaxPooling(nn.Module):
 class GeneralisedMeanPooling(nn.Module):
     """mean(x^p)^(1/p) of each channel, with a learnt p >= 1: (B, C, H, W) -> (B, C) float32.
 
-    p = 1 is the mean, a large p nearly the maximum: the head learns how local its evidence is.
-    GeM, Radenovic et al. 2018, arXiv:1711.02512.
+    p = 1 is the mean, a large p nearly the maximum. GeM, Radenovic et al. 2018, arXiv:1711.02512.
     """
 
     def __init__(self) -> None:
@@ -142,8 +136,8 @@ class GeneralisedMeanPooling(nn.Module):
         self.exponent = nn.Parameter(torch.full((1,), GEM_EXPONENT))
 
     def forward(self, features: Tensor) -> Tensor:
-        # In float32: bfloat16 has 3 digits, and float16 ends at 65,504, which is 40^3. The maximum is divided out and
-        # multiplied back, or x^3 would leave float32 for x > 7e12. What it cancels out of needs no gradient through it.
+        # float32: bfloat16 has 3 digits, and float16 ends at 65,504 = 40^3. x^3 leaves float32 for x > 7e12, so divide
+        # by the maximum and multiply by it again. The maximum cancels out: it needs no gradient.
         with torch.autocast(features.device.type, enabled=False):
             positive = features.float().clamp(min=GEM_FLOOR)
             largest = positive.detach().amax(dim=(2, 3), keepdim=True)
@@ -153,10 +147,10 @@ class GeneralisedMeanPooling(nn.Module):
 
 
 class ExcitedAveragePooling(nn.Module):
-    """The mean of each channel, every place multiplied by a learnt share of it: (B, C, H, W) -> (B, C).
+    """The mean of each channel after weighting each place by a learnt share from 0 to 1: (B, C, H, W) -> (B, C).
 
-    The share, 0 to 1, is a sigmoid of all channels at the place: the head learns where to look.
-    Spatial squeeze and excitation (sSE), Roy et al. 2018, arXiv:1803.02579.
+    The share is a sigmoid over all channels of the place. Spatial squeeze and excitation (sSE), Roy et al. 2018,
+    arXiv:1803.02579.
     """
 
     def __init__(self, num_channels: int) -> None:
@@ -168,13 +162,8 @@ class ExcitedAveragePooling(nn.Module):
         return excited.mean(dim=(2, 3))
 
 
-POOLINGS: dict[str, type[nn.Module]] = {
-    "average": AveragePooling,
-    "average_max": AverageMaxPooling,
-    "gem": GeneralisedMeanPooling,
-}
-
-
 def create_pooling(name: str, num_channels: int) -> nn.Module:
-    """Feature maps (B, num_channels, H, W) -> (B, num_channels)."""
-    return ExcitedAveragePooling(num_channels) if name == "sse" else POOLINGS[name]()
+    """Create a pooling (B, num_channels, H, W) -> (B, num_channels) by its name in model.pooling."""
+    if name == "sse":
+        return ExcitedAveragePooling(num_channels)
+    return {"average": AveragePooling, "average_max": AverageMaxPooling, "gem": GeneralisedMeanPooling}[name]()

@@ -1,4 +1,4 @@
-"""One backbone, three heads, and a fourth over whole graphemes where asked for."""
+"""create_network: one backbone, three heads and, with model.graphemes, a fourth head over whole graphemes."""
 
 from functools import partial
 
@@ -15,8 +15,8 @@ from okkhor.models.small_convolutions import multiply_small_maps
 from okkhor.models.weights import GRAPHEME_LABELS
 from okkhor.schema import GRAPHEME, HEADS
 
-# Of the competition's train images, cropped to the ink, ink bright on 0, at 128 x 128, divided by 255; from a public
-# kernel. Batch norm makes the network forgiving: it is only to start near mean 0 and variance 1.
+# Mean and standard deviation of the competition's train images, cropped to the ink, ink bright on 0, at 128 x 128
+# pixels, divided by 255; from a public kernel. Rough values do: batch norm corrects them.
 PIXEL_MEAN = 0.0692
 PIXEL_STD = 0.2051
 
@@ -25,8 +25,8 @@ class ThreeHeadNetwork(nn.Module):
     """Images (B, 1, H, W) uint8, ink bright on 0 -> for each head by name, logits (B, num_classes).
 
     feature_shape: of one image's features: (1, C, h, w), which each head pools, or (1, C), pooled by the backbone.
-    graphemes: (G, 3) int64, where model.graphemes asks for a head over them. It gives logits (B, G) under the name
-    "grapheme" in training; in evaluation what it says about the classes of each head, under the names of MARGINALS.
+    graphemes: (G, 3) int64, label triples in the order of HEADS, for the grapheme head; None: no such head. In training
+    it gives logits (B, G) named "grapheme"; in evaluation log-probabilities of each head's classes, named as MARGINALS.
     """
 
     grapheme_labels: Tensor
@@ -43,14 +43,12 @@ class ThreeHeadNetwork(nn.Module):
         self.heads = nn.ModuleDict()
         for head in HEADS:
             in_parts = head.name == "consonant_diacritic" and model.consonant == "parts"
-            self.heads[head.name] = make_head(
-                num_classes=head.num_classes, last_layer=ConsonantPartsLinear if in_parts else nn.Linear
-            )
+            last_layer: type[nn.Linear] = ConsonantPartsLinear if in_parts else nn.Linear
+            self.heads[head.name] = make_head(num_classes=head.num_classes, last_layer=last_layer)
         if graphemes is not None:
             check_graphemes(graphemes)
-            self.heads[GRAPHEME] = make_head(
-                num_classes=len(graphemes), last_layer=CosineLinear if model.graphemes == "arcface" else nn.Linear
-            )
+            last_layer = CosineLinear if model.graphemes == "arcface" else nn.Linear
+            self.heads[GRAPHEME] = make_head(num_classes=len(graphemes), last_layer=last_layer)
             self.register_buffer(GRAPHEME_LABELS, graphemes.clone())
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -62,7 +60,7 @@ class ThreeHeadNetwork(nn.Module):
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 -> float32 of about mean 0 and variance 1, of the same shape: (x / 255 - mean) / std in two passes."""
+    """(x / 255 - PIXEL_MEAN) / PIXEL_STD, in two passes: uint8 -> float32 of the same shape."""
     assert images.dtype == torch.uint8, f"expected uint8 images, which the network normalises itself: {images.dtype}"
     return images.float().mul_(1 / (255 * PIXEL_STD)).sub_(PIXEL_MEAN / PIXEL_STD)
 
@@ -70,15 +68,18 @@ def normalise(images: Tensor) -> Tensor:
 def create_network(
     model: ModelConfig, image_size: int, graphemes: Tensor | NDArray[np.int64] | None = None
 ) -> ThreeHeadNetwork:
-    """The network for images of image_size x image_size pixels, with random heads, on the CPU.
+    """Create the network for images of image_size x image_size pixels, with random heads, on the CPU.
 
-    graphemes: (G, 3) int64, the labels of each grapheme in the order of HEADS, of the train set or from
-    read_graphemes; needed where model.graphemes is not "none", else ignored.
-    model.pretrained=true downloads weights: where a trained network is loaded, pass replace(model, pretrained=False).
-    Raises ConfigError for a backbone that is unknown or doesn't fit, InputError for weights that can't be had.
+    Parameters
+    ----------
+    model : with pretrained=true timm's weights are downloaded; pass replace(model, pretrained=False) before loading.
+    graphemes : (G, 3) int64, label triples in the order of HEADS, from the train set or read_graphemes; needed unless
+        model.graphemes is "none", ignored if it is.
+
+    Raises ConfigError for a backbone that is unknown or doesn't fit, InputError for weights that can't be read.
     """
     has_graphemes = model.graphemes != "none"
-    assert graphemes is not None or not has_graphemes, f"model.graphemes={model.graphemes}: of which graphemes?"
+    assert graphemes is not None or not has_graphemes, f"model.graphemes={model.graphemes} needs label triples"
     backbone, feature_shape = create_backbone(model.backbone, model.pretrained, image_size)
     if model.pooling != "average" and len(feature_shape) != 4:
         raise ConfigError(
@@ -90,7 +91,7 @@ def create_network(
 
 
 def place_network(network: ThreeHeadNetwork, device: torch.device) -> ThreeHeadNetwork:
-    """Move it to the device, laid out as is fastest there; weights, their names and the results stay."""
+    """Move the network to the device in the fastest memory layout; weights, names and results stay the same."""
     if device.type == "cpu":
         multiply_small_maps(network)
     # channels_last: 1.1 to 1.8 times as fast in convolutions, on CPUs and in half precision on GPUs

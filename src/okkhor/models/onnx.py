@@ -1,4 +1,4 @@
-"""Networks as ONNX files, which other programs and languages run without torch."""
+"""write_onnx: a network as an ONNX file, which other programs run without torch."""
 
 import warnings
 from pathlib import Path
@@ -11,7 +11,7 @@ IMAGES = "images"
 
 
 class Probabilities(nn.Module):
-    """A network with the softmax that `infer` adds: images -> for each of names, (B, num_classes) float32."""
+    """A network followed by softmax: images -> for each of `names`, in order, (B, num_classes) float32."""
 
     def __init__(self, network: nn.Module, names: list[str]) -> None:
         super().__init__()
@@ -24,9 +24,9 @@ class Probabilities(nn.Module):
 
 
 def write_onnx(network: nn.Module, size: int, path: Path) -> None:
-    """The network in evaluation, in float32 on the CPU, for any number of images of size x size pixels at once.
+    """Write the network in evaluation mode, float32, on the CPU, for batches of any length of size x size pixels.
 
-    Its outputs are named as the network's, in that order.
+    The outputs have the names of the network's logits, in the same order.
     """
     network.eval()
     example = torch.zeros(2, 1, size, size, dtype=torch.uint8)
@@ -34,7 +34,7 @@ def write_onnx(network: nn.Module, size: int, path: Path) -> None:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own use of torch
         names = list(network(example))
-        # by itself torch.onnx.export would make a file for two images where the network does not take any number
+        # torch.onnx.export alone silently makes a file for two images when a batch can't have any length
         program = torch.export.export(Probabilities(network, names), (example,), dynamic_shapes=({0: batch},))
         torch.onnx.export(
             program,

@@ -1,7 +1,7 @@
-"""Weights in .safetensors files: a table of named tensors, which can't run code as a pickle can."""
+"""save_weights and load_weights: a network as a .safetensors file, which can't run code as a pickle can."""
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from okkhor.files import replacing
 
 BACKBONE, HEADS, GRAPHEME_LABELS = "backbone.", "heads.", "grapheme_labels"  # what the names of a network begin with
 GRAPHEME_HEAD = "heads.grapheme."
-CHECKSUM = "crc32"  # its name in the file's metadata; other people's files have none
+CHECKSUM = "crc32"  # its name in the file's metadata; files of other programs have none
 NUM_EXAMPLES = 3  # names that a message lists of each kind of difference
 
 
@@ -27,34 +27,37 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Fill a network in place with a file of save_weights.
+    """Fill a network in place with a file that save_weights wrote.
 
-    Raises InputError, and leaves the network as it was, where the file is missing, damaged or of another network.
+    Raises InputError, and changes nothing, if the file is missing, damaged or from another network.
     """
     tensors = read_weights(path)
-    differences = compare(network.state_dict(), tensors)
+    differences = describe_differences(network.state_dict(), tensors)
     if differences:
         raise InputError(
             f"{path}: these are the weights of another network: {differences}.\n"
-            "Set model.* as it was when they were trained (config.yaml beside them), or retrain."
+            "Set model.* as in config.yaml beside the file, or train again."
         )
     network.load_state_dict(tensors)
 
 
 def initialise_from(network: nn.Module, path: Path) -> list[str]:
-    """Fill a network in place with what fits of another run's weights; returns the names of what keeps its own.
+    """Fill a network in place with the weights of another run, as far as they fit.
 
-    The backbones must be the same. A tensor of the heads is taken where name and shape agree; the grapheme head only
-    where both heads mean the same graphemes, in the same order.
-    Raises InputError, and leaves the network as it was, where the file is missing, damaged or of another backbone.
+    The backbones must be the same. A head's tensor is taken if name and shape agree. The grapheme head is taken only
+    if both networks have the same graphemes in the same order.
+
+    Returns the names of the tensors that keep their own values.
+    Raises InputError, and changes nothing, if the file is missing, damaged or from another backbone.
     """
     tensors, own = read_weights(path), network.state_dict()
-    differences = compare(*({n: t for n, t in table.items() if n.startswith(BACKBONE)} for table in (own, tensors)))
+    backbones = [{n: t for n, t in table.items() if n.startswith(BACKBONE)} for table in (own, tensors)]
+    differences = describe_differences(*backbones)
     if differences:
         pretrained_cfg: Any = network.get_submodule("backbone").pretrained_cfg
         raise InputError(
             f"{path}: these weights are not of the backbone {pretrained_cfg['architecture']}: {differences}.\n"
-            "Set model.backbone and data.size as in config.yaml beside them, or model.init_from to another run."
+            "Set model.backbone and data.size as in config.yaml beside the file, or model.init_from to another run."
         )
     fitting = {name: tensor for name, tensor in tensors.items() if name in own and own[name].shape == tensor.shape}
     labels = fitting.pop(GRAPHEME_LABELS, None)
@@ -65,14 +68,15 @@ def initialise_from(network: nn.Module, path: Path) -> list[str]:
 
 
 def read_graphemes(path: Path) -> Tensor | None:
-    """(G, 3) int64, the labels of the graphemes that a network of save_weights has a head for; None without one."""
+    """Read the label triples of a file's grapheme head: (G, 3) int64, or None for a network without that head."""
     return read_weights(path).get(GRAPHEME_LABELS)
 
 
-def read_weights(path: Path, own: bool = True) -> dict[str, Tensor]:
-    """Name -> tensor, on the CPU. Raises InputError where the file is missing or damaged.
+def read_weights(path: Path, needs_checksum: bool = True) -> dict[str, Tensor]:
+    """Read a file as name -> tensor, on the CPU.
 
-    own: written by save_weights, so that it must have a checksum.
+    needs_checksum: the file must be from save_weights; False also accepts a file of another program.
+    Raises InputError if the file is missing or damaged.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file of weights.")
@@ -80,38 +84,33 @@ def read_weights(path: Path, own: bool = True) -> dict[str, Tensor]:
         with safe_open(path, "pt") as file:
             expected = (file.metadata() or {}).get(CHECKSUM)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
-        if (own or expected) and expected != _checksum(tensors):
+        if (needs_checksum or expected) and expected != _checksum(tensors):
             raise SafetensorError("its checksum differs or is missing")
         return tensors
     except (OSError, SafetensorError, UnicodeDecodeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: not a whole .safetensors file ({reason}). Copy or train it again.") from error
+        raise InputError(f"{path}: not a whole .safetensors file ({reason}). Copy it or train again.") from error
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    """CRC-32 of names and values: safetensors itself compares none."""
+    """CRC-32 of names and values; safetensors itself checks none."""
     value = 0
     for name in sorted(tensors):
         value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(name.encode(), value))
     return f"{value:08x}"
 
 
-def compare(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
-    """What differs in names and shapes, in a few words; empty where nothing does."""
+def describe_differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Name the first few tensors that are missing, unknown or of another shape; "" if all fit."""
     shapes = [
-        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
+        f"{name} is {tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
         for name, tensor in expected.items()
-        if name in tensors and tensors[name].shape != tensor.shape
+        if name in found and found[name].shape != tensor.shape
     ]
-    return describe_differences(expected.keys() - tensors.keys(), tensors.keys() - expected.keys(), shapes)
-
-
-def describe_differences(missing: Iterable[str], unknown: Iterable[str], shapes: Iterable[str]) -> str:
-    """The first few names of each kind and how many more; empty where nothing differs."""
-    parts = []
-    for label, names in (("missing", sorted(missing)), ("not in the network", sorted(unknown)), ("shapes", shapes)):
-        names = list(names)
+    missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    told = []
+    for kind, names in (("missing", missing), ("not in the network", unknown), ("shapes", shapes)):
         if names:
             more = f" and {len(names) - NUM_EXAMPLES} more" if len(names) > NUM_EXAMPLES else ""
-            parts.append(f"{label}: {', '.join(names[:NUM_EXAMPLES])}{more}")
-    return "; ".join(parts)
+            told.append(f"{kind}: {', '.join(names[:NUM_EXAMPLES])}{more}")
+    return "; ".join(told)

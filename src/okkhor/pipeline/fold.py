@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
@@ -35,9 +36,9 @@ from okkhor.pipeline.scores import print_scores, score_table
 from okkhor.pipeline.training_set import TrainingSet, select_training_set
 from okkhor.predictions import Predictions, concatenate, read_predictions, write_predictions
 from okkhor.scoring.decoding import decode
-from okkhor.training.averaging import StepAverage, make_epoch_average
+from okkhor.training.averaging import StepAverage
 from okkhor.training.device import Precision, compile_in_place
-from okkhor.training.distributed import Group
+from okkhor.training.distributed import World
 from okkhor.training.fit import fit
 from okkhor.training.freezing import freeze
 from okkhor.training.loop import Trainer
@@ -46,32 +47,32 @@ from okkhor.training.optimizer import make_optimizer, make_schedule
 from okkhor.training.recipe import Recipe
 
 
-def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precision, group: Group) -> None:
+def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precision, world: World) -> None:
     """Train one fold to its end; leave model.safetensors, oof.parquet, state.pt and log.jsonl in its folder."""
     folder = Run(config.run).fold(fold)
     training = select_training_set(config, prepared, fold)
     network = start_network(config, training.graphemes, fold)
-    validation = ValidationFold(config, prepared, fold, precision, group)
+    validation = ValidationFold(config, prepared, fold, precision, world)
     with ExitStack() as stack:
-        loader = stack.enter_context(closing(make_loader(config, training, precision, group)))
+        loader = stack.enter_context(closing(make_loader(config, training, precision, world)))
         stack.enter_context(closing(validation.loader))
-        trainer = make_trainer(network, config, precision, training, len(loader), group)
+        trainer = make_trainer(network, config, precision, training, len(loader), world)
         print(
             f"Fold {fold}: {len(training.rows):,} images to train on, {len(validation.truth):,} to validate; "
             f"{config.model.backbone} at {config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}"
-            + (f", {group.size} processes." if group.size > 1 else ".")
+            + (f", {world.world_size} processes." if world.world_size > 1 else ".")
         )
-        if group.is_main:
+        if world.is_main:
             write_triples(count_triples(training.labels), folder / "graphemes.csv")
             if training.pseudo is not None:
                 with replacing(folder / "pseudo.csv") as temporary:
                     training.pseudo.to_csv(temporary, index=False)
         fit(trainer, loader, validation.evaluate, partial(save_predictor, folder), folder, training.prepare_epoch)
-    if group.is_main and training.prepare_epoch is not None:
+    if world.is_main and training.prepare_epoch is not None:
         training.caches[-1].unlink(missing_ok=True)  # the rendered images of the last epoch
 
 
-def make_loader(config: Config, training: TrainingSet, precision: Precision, group: Group) -> Loader:
+def make_loader(config: Config, training: TrainingSet, precision: Precision, world: World) -> Loader:
     """Make the loader of the training images."""
     train, augmentation = config.train, Augmentation(config.augment)
     cooldown_from = train.epochs - config.augment.cooldown_epochs
@@ -79,7 +80,7 @@ def make_loader(config: Config, training: TrainingSet, precision: Precision, gro
         training.caches, training.rows, training.labels, augmentation, config.seed, cooldown_from=cooldown_from
     )
     weights = sampling_weights(train.sampling, training.labels)
-    order = ShuffledBatches(len(training.rows), train.batch_size, config.seed, weights, group.rank, group.size)
+    order = ShuffledBatches(len(training.rows), train.batch_size, config.seed, weights, world.rank, world.world_size)
     return Loader(images, order, config.data.num_workers, pin=precision.device.type == "cuda")
 
 
@@ -125,7 +126,7 @@ def make_trainer(
     precision: Precision,
     training: TrainingSet,
     steps_per_epoch: int,
-    group: Group,
+    world: World,
 ) -> Trainer:
     network = place_network(network, precision.device)
     optimizer = make_optimizer(network, config.optimizer)
@@ -142,25 +143,25 @@ def make_trainer(
         ),
         recipe=Recipe(config.train, config.optimizer, config.mix, config.data.size, config.seed),
         ema=StepAverage(network, decay=decay, use_warmup=True) if decay else None,
-        average=make_epoch_average(network) if config.train.swa_epochs else None,
+        average=AveragedModel(network) if config.train.swa_epochs else None,
         freeze=partial(freeze, freeze_epochs=config.train.freeze_epochs),
-        group=group,
+        world=world,
     )
 
 
 class ValidationFold:
     """The images that a fold is validated with; each process predicts its part of them."""
 
-    def __init__(self, config: Config, prepared: Prepared, fold: int, precision: Precision, group: Group) -> None:
+    def __init__(self, config: Config, prepared: Prepared, fold: int, precision: Precision, world: World) -> None:
         rows = prepared.folds.validation_rows(fold)
         labels, unseen = prepared.train.labels(rows), prepared.folds.unseen(fold) if prepared.folds.has_unseen else None
         self.truth = Predictions(prepared.train.image_ids(rows), {}, labels, unseen=unseen)
-        self.part = validation_part(len(rows), group.rank, group.size)
+        self.part = validation_part(len(rows), world.rank, world.world_size)
         images = CachedImages([prepared.cache], rows[self.part], labels.rows(self.part))
         order = BatchesInOrder(len(images), config.train.batch_size)
         self.loader = Loader(images, order, config.data.num_workers, pin=precision.device.type == "cuda")
         self.precision = precision
-        self.group = group
+        self.world = world
 
     def evaluate(
         self, network: nn.Module, should_stop: Callable[[], bool] = lambda: False
@@ -174,7 +175,7 @@ class ValidationFold:
             tables = predict([network], self._batches(should_stop), own_ids, self.precision) if len(own_ids) else []
         except _StoppedError:
             return None
-        parts: Sequence[Predictions] = [part for tables in self.group.gather(tables) for part in tables]
+        parts: Sequence[Predictions] = [part for tables in self.world.gather(tables) for part in tables]
         predictions = replace(concatenate(parts), labels=self.truth.labels, unseen=self.truth.unseen)
         scores = score_table(predictions)
         return scores["all"] | {

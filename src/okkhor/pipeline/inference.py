@@ -24,7 +24,7 @@ from okkhor.models.weights import load_weights, read_graphemes
 from okkhor.predictions import Predictions, Probabilities
 from okkhor.training.device import Precision
 from okkhor.training.loop import Batch, join_batches
-from okkhor.training.tta import infer_views
+from okkhor.training.tta import infer_tta
 
 
 def predict(
@@ -53,7 +53,7 @@ def predict(
     for batch in batches:
         images = batch if isinstance(batch, torch.Tensor) else batch[0]
         for network, own in zip(networks, parts, strict=True):
-            own.extend(infer_views(network, [images], precision, num_views))
+            own.extend(infer_tta(network, [images], precision, num_views))
     return [join_batches(own, image_ids) for own in parts]
 
 

@@ -25,7 +25,7 @@ from okkhor.scoring.ensembling import combine
 from okkhor.scoring.submission import SUBMISSIONS
 from okkhor.settings import load_config, load_stored, select_folds, split_argument
 from okkhor.training.device import Precision, choose_device, choose_precision
-from okkhor.training.tta import VIEWS
+from okkhor.training.tta import MOVES
 
 RUNS = Path("runs")
 VARIANT = re.compile(r"cycle\d+|tta[1-9]")
@@ -65,8 +65,8 @@ class Run:
         if at and not VARIANT.fullmatch(variant):
             raise ConfigError(f"{name}: after @ stands cycle<k>, a snapshot, or tta<n>, the mean over n views.")
         run = cls(run_name, variant, cls(run_name).choose_folds(fold))
-        if variant.startswith("tta") and run.num_views not in range(3, len(VIEWS) + 1, 2):
-            raise ConfigError(f"{name}: the views are balanced for tta3, tta5, tta7 and tta{len(VIEWS)}.")
+        if variant.startswith("tta") and run.num_views not in range(3, len(MOVES) + 1, 2):
+            raise ConfigError(f"{name}: the views are balanced for tta3, tta5, tta7 and tta{len(MOVES)}.")
         return run
 
     @property

@@ -22,7 +22,7 @@ from okkhor.pipeline.run import Run, choose_run_precision, write_config
 from okkhor.schema import HEADS
 from okkhor.settings import differing_settings, load_stored
 from okkhor.training.device import check_compiler, choose_device
-from okkhor.training.distributed import Group, join_group, was_launched
+from okkhor.training.distributed import World, join_world, was_launched
 
 USAGE_SETTINGS = ("decode", "ensemble", "kaggle", "rehearse", "demo", "bench")  # of what is trained already
 FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes", *USAGE_SETTINGS)
@@ -47,47 +47,47 @@ def train_folds(config: Config, folds: Sequence[int]) -> None:
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
     run = Run(config.run)
-    with join_group(choose_device(config.train.device)) as group, print_once(group):
-        if config.train.batch_size % (config.train.accumulate * group.size):
-            parts = f"{group.size} processes with train.accumulate={config.train.accumulate}"
+    with join_world(choose_device(config.train.device)) as world, print_once(world):
+        if config.train.batch_size % (config.train.accumulate * world.world_size):
+            parts = f"{world.world_size} processes with train.accumulate={config.train.accumulate}"
             raise ConfigError(f"train.batch_size={config.train.batch_size} does not divide among {parts}.")
         prepared = prepare(config)
-        if config.overwrite and group.is_main:  # all at once: the same command without overwrite resumes from here
+        if config.overwrite and world.is_main:  # all at once: the same command without overwrite resumes from here
             for fold in folds:
                 with hold(run.fold(fold)):
                     clear(run.fold(fold), "*")
-        group.agree(0)  # the others wait until all is cleared
+        world.agree(0)  # the others wait until all is cleared
         for fold in folds:
-            run_fold(config, prepared, fold, group)
+            run_fold(config, prepared, fold, world)
 
 
-def run_fold(config: Config, prepared: Prepared, fold: int, group: Group) -> None:
+def run_fold(config: Config, prepared: Prepared, fold: int, world: World) -> None:
     """Train a fold that is not finished, decide for the run anew, predict the test images.
 
     The main process holds the fold's folder meanwhile.
     """
     run = Run(config.run, folds=(fold,))
     folder = run.fold(fold)
-    with hold(folder) if group.is_main else contextlib.nullcontext():
+    with hold(folder) if world.is_main else contextlib.nullcontext():
         check_same_settings(run, fold, config)  # again: another process may have begun it meanwhile
-        if group.agree(run.is_finished(fold)):
+        if world.agree(run.is_finished(fold)):
             print(f"{folder} is finished and kept; overwrite=true trains it again.")
         else:
-            if group.is_main:
+            if world.is_main:
                 clear(folder, "*" if not run.is_begun(fold) else ".*.tmp")  # what a killed process left
                 write_config(config, run.config_file(fold))
-            train_fold(config, prepared, fold, choose_run_precision(config), group)
-            if group.is_main:
+            train_fold(config, prepared, fold, choose_run_precision(config), world)
+            if world.is_main:
                 finish_fold(folder)
                 run.decision(config.decode)
-        if group.is_main and prepared.test is not None and not (folder / "test.parquet").exists():
+        if world.is_main and prepared.test is not None and not (folder / "test.parquet").exists():
             predict_run(config, run, prepared.test)
 
 
 @contextmanager
-def print_once(group: Group) -> Iterator[None]:
+def print_once(world: World) -> Iterator[None]:
     """Let only the main one of several processes print."""
-    if group.is_main:
+    if world.is_main:
         yield
         return
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):

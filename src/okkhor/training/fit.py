@@ -17,7 +17,7 @@ from okkhor.processes import StopRequest, stop_on_signals
 from okkhor.training.averaging import measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.loop import Batch, Trainer, train_epoch
-from okkhor.training.monitoring import Events, add_epoch, open_events, profile_steps
+from okkhor.training.monitoring import Events, open_events, profile_steps
 
 
 class Loader(Protocol):
@@ -59,8 +59,11 @@ def fit(
     InputError : where the state does not fit the data, or a loss is not finite
     """
     progress = _find_progress(trainer, len(loader), folder / "state.pt")
-    wants_events = trainer.recipe.train.tensorboard and trainer.group.is_main
-    with stop_on_signals(patient=trainer.group.size > 1) as stop, open_events(folder, progress, wants_events) as events:
+    wants_events = trainer.recipe.train.tensorboard and trainer.world.is_main
+    with (
+        stop_on_signals(patient=trainer.world.world_size > 1) as stop,
+        open_events(folder, progress, wants_events) as events,
+    ):
         run = _Fit(trainer, loader, evaluate, save, folder, prepare_epoch, progress, stop, events)
         while progress.epoch < trainer.recipe.train.epochs and not progress.is_over:
             if not run.do_epoch() or run.any_process(stop.requested):
@@ -83,7 +86,7 @@ def _find_progress(trainer: Trainer, num_batches: int, state: Path) -> Progress:
         if progress.epoch < trainer.recipe.train.epochs:
             place = "its validation" if progress.is_trained else f"batch {progress.batch + 1}"
             print(f"Going on from {state}: epoch {progress.epoch + 1}, {place}.")
-    if len(set(trainer.group.gather((progress.epoch, progress.batch)))) > 1:
+    if len(set(trainer.world.gather((progress.epoch, progress.batch)))) > 1:
         raise InputError(f"{state}: not every process finds the same. All machines need one shared runs/ folder.")
     return progress
 
@@ -116,7 +119,7 @@ class _Fit:
     def prepare(self, prepare_epoch: PrepareEpoch) -> bool:
         """Let the main process prepare the images; the others wait for it."""
         started = time.monotonic()
-        if self.trainer.group.is_main:
+        if self.trainer.world.is_main:
             prepare_epoch(self.progress.epoch, lambda: self.stop.requested)
         if self.any_process(self.stop.requested):
             return False
@@ -125,10 +128,10 @@ class _Fit:
 
     def train(self) -> bool:
         """Do the batches that are left, up to a request to stop (returns False) or the end of the time."""
-        settings, group, progress = self.trainer.recipe.train, self.trainer.group, self.progress
+        settings, world, progress = self.trainer.recipe.train, self.trainer.world, self.progress
         size, first = settings.batch_size, progress.batch
         losses = train_epoch(self.trainer, self.loader.epoch(progress.epoch, first), progress.epoch, first)
-        if settings.profile and group.is_main and not (trace := self.folder / "trace.json").exists():
+        if settings.profile and world.is_main and not (trace := self.folder / "trace.json").exists():
             losses = profile_steps(losses, self.trainer.precision.device, trace)
         saved = before = time.monotonic()
         with self.progress_bar() as bar:
@@ -141,13 +144,13 @@ class _Fit:
                 before = now
                 bar.update(size)
                 bar.set_postfix(loss=f"{progress.loss_sum / progress.batch:.3f}", refresh=False)
-                late = group.is_main and 0 < settings.max_minutes * 60 <= progress.all_seconds
-                stops, lates = group.add([self.stop.requested, late], self.trainer.precision.device)
+                late = world.is_main and 0 < settings.max_minutes * 60 <= progress.all_seconds
+                stops, lates = world.add([self.stop.requested, late], self.trainer.precision.device)
                 if lates:
                     progress.ended = f"train.max_minutes={settings.max_minutes:g} have passed"
                 if stops or lates:
                     return not stops
-                if group.is_main and now - saved > settings.save_minutes * 60:
+                if world.is_main and now - saved > settings.save_minutes * 60:
                     self.save_state()
                     saved = time.monotonic()
         return True
@@ -159,7 +162,7 @@ class _Fit:
             initial=self.progress.batch * size,
             desc=f"epoch {self.progress.epoch + 1}/{settings.epochs}",
             unit="image",
-            disable=None if self.trainer.group.is_main else True,
+            disable=None if self.trainer.world.is_main else True,
             leave=False,
         )
 
@@ -168,7 +171,7 @@ class _Fit:
         trainer, progress = self.trainer, self.progress
         started = time.monotonic()
         network = self.choose_network()
-        trainer.group.share_buffers(network)
+        trainer.world.share_buffers(network)
         found = self.evaluate(network, lambda: self.stop.requested and not self.stop.patient)
         if found is None:
             return False
@@ -180,15 +183,15 @@ class _Fit:
         cycle = trainer.recipe.snapshot_after(progress.epoch)
         line = self.describe_epoch(scores)
         progress.history.append(line)
-        if trainer.group.is_main:
+        if trainer.world.is_main:
             if is_best:
                 self.save(network, predictions, "")
             if cycle is not None:
                 self.save(network, predictions, f"-cycle{cycle}")
             with replacing(self.folder / "log.jsonl") as temporary:
                 temporary.write_text("".join(json.dumps(entry) + "\n" for entry in progress.history))
-            add_epoch(self.events, line, len(self.loader))
-        if not progress.ended and trainer.recipe.is_stale(progress.epoch, progress.best_epoch):
+            self.events.add_epoch(line, len(self.loader))
+        if not progress.ended and trainer.recipe.stops_early(progress.epoch, progress.best_epoch):
             progress.ended = f"train.patience={trainer.recipe.train.patience} epochs brought no better score"
         progress.start_epoch(progress.epoch + 1)
         self.save_state()  # and then the line is printed: whoever reads the output may be gone
@@ -219,8 +222,8 @@ class _Fit:
         }
 
     def save_state(self) -> None:
-        if self.trainer.group.is_main:
+        if self.trainer.world.is_main:
             save_state(self.folder / "state.pt", self.progress, self.trainer.parts())
 
     def any_process(self, value: bool) -> bool:
-        return self.trainer.group.add([value], self.trainer.precision.device)[0] > 0
+        return self.trainer.world.add([value], self.trainer.precision.device)[0] > 0

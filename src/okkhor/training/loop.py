@@ -21,7 +21,7 @@ from okkhor.label_triples import Labels
 from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES, MARGINALS
 from okkhor.training.device import Precision
-from okkhor.training.distributed import Group
+from okkhor.training.distributed import World
 from okkhor.training.mixing import MixedBatch, mix_batch
 from okkhor.training.recipe import Recipe
 
@@ -62,7 +62,7 @@ class Trainer:
     ema: ModelEmaV3 | None = None
     average: AveragedModel | None = None
     freeze: Callable[[nn.Module, int], None] = _train_all
-    group: Group = field(default_factory=Group)
+    world: World = field(default_factory=World)
 
     @property
     def best_network(self) -> nn.Module:
@@ -99,9 +99,9 @@ def train_epoch(trainer: Trainer, batches: Iterable[Batch], epoch: int = 0, firs
     recipe = trainer.recipe
     trainer.network.train()
     trainer.freeze(trainer.network, epoch)
-    network = trainer.group.wrap(trainer.network, trainer.precision.device)
+    network = trainer.world.wrap(trainer.network, trainer.precision.device)
     for number, (images, labels) in enumerate(to_device(batches, trainer.precision.device), first_batch):
-        words = (recipe.seed, epoch, number, trainer.group.rank)
+        words = (recipe.seed, epoch, number, trainer.world.rank)
         torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))  # of dropout
         images = resize(images, recipe.size_in(epoch))
         if recipe.mixes_in(epoch):
@@ -127,7 +127,7 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: i
     norm = clip_gradient(trainer.network, trainer.recipe.optimizer.clip_norm)
     # read once, when all of the step's kernels but the optimizer's are queued: a GPU is idle while it is waited for
     own, length = torch.stack([total, norm.to(total)]).tolist()
-    value = trainer.group.add([own], trainer.precision.device)[0] / trainer.group.size
+    value = trainer.world.add([own], trainer.precision.device)[0] / trainer.world.world_size
     check_finite(trainer, "loss", value)
     if not trainer.scaler.is_enabled():  # which skips such a step itself, and lowers its scale
         check_finite(trainer, "length of the gradient", length)
