@@ -41,7 +41,7 @@ def _train(rank: int, port: int, folder: Path) -> None:
         network = nn.Linear(5, 1)
         wrapped = world.wrap(network, CPU)
         inputs, targets = make_batch()
-        own = slice(world.rank, None, world.world_size)
+        own = slice(world.rank, None, world.size)
         nn.functional.mse_loss(wrapped(inputs[own]), targets[own]).backward()
         torch.save(network.weight.grad, folder / f"{world.rank}.pt")
 

@@ -60,7 +60,7 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
         print(
             f"Fold {fold}: {len(training.rows):,} images to train on, {len(validation.truth):,} to validate; "
             f"{config.model.backbone} at {config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}"
-            + (f", {world.world_size} processes." if world.world_size > 1 else ".")
+            + (f", {world.size} processes." if world.size > 1 else ".")
         )
         if world.is_main:
             write_triples(count_triples(training.labels), folder / "graphemes.csv")
@@ -80,7 +80,7 @@ def make_loader(config: Config, training: TrainingSet, precision: Precision, wor
         training.caches, training.rows, training.labels, augmentation, config.seed, cooldown_from=cooldown_from
     )
     weights = sampling_weights(train.sampling, training.labels)
-    order = ShuffledBatches(len(training.rows), train.batch_size, config.seed, weights, world.rank, world.world_size)
+    order = ShuffledBatches(len(training.rows), train.batch_size, config.seed, weights, world.rank, world.size)
     return Loader(images, order, config.data.num_workers, pin=precision.device.type == "cuda")
 
 
@@ -156,7 +156,7 @@ class ValidationFold:
         rows = prepared.folds.validation_rows(fold)
         labels, unseen = prepared.train.labels(rows), prepared.folds.unseen(fold) if prepared.folds.has_unseen else None
         self.truth = Predictions(prepared.train.image_ids(rows), {}, labels, unseen=unseen)
-        self.part = validation_part(len(rows), world.rank, world.world_size)
+        self.part = validation_part(len(rows), world.rank, world.size)
         images = CachedImages([prepared.cache], rows[self.part], labels.rows(self.part))
         order = BatchesInOrder(len(images), config.train.batch_size)
         self.loader = Loader(images, order, config.data.num_workers, pin=precision.device.type == "cuda")

@@ -48,8 +48,8 @@ def train_folds(config: Config, folds: Sequence[int]) -> None:
         torch.set_num_threads(config.train.num_threads)
     run = Run(config.run)
     with join_world(choose_device(config.train.device)) as world, print_once(world):
-        if config.train.batch_size % (config.train.accumulate * world.world_size):
-            parts = f"{world.world_size} processes with train.accumulate={config.train.accumulate}"
+        if config.train.batch_size % (config.train.accumulate * world.size):
+            parts = f"{world.size} processes with train.accumulate={config.train.accumulate}"
             raise ConfigError(f"train.batch_size={config.train.batch_size} does not divide among {parts}.")
         prepared = prepare(config)
         if config.overwrite and world.is_main:  # all at once: the same command without overwrite resumes from here

@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """world_size: the number of processes. rank: this one's number; rank 0, the main process, writes and prints."""
+    """size: the number of processes (world size). rank: this one's number; rank 0, the main process, writes and prints."""
 
     rank: int = 0
-    world_size: int = 1
+    size: int = 1
 
     @property
     def is_main(self) -> bool:
@@ -27,7 +27,7 @@ class World:
 
     def add(self, values: Sequence[float], device: torch.device) -> list[float]:
         """Return the sum of each value over all processes."""
-        if self.world_size == 1:
+        if self.size == 1:
             return list(values)
         sums = torch.tensor(values, dtype=torch.float64, device=device)
         distributed.all_reduce(sums)
@@ -35,9 +35,9 @@ class World:
 
     def gather(self, value: T) -> list[T]:
         """Return every process's value, in the order of the ranks."""
-        if self.world_size == 1:
+        if self.size == 1:
             return [value]
-        values: list[T] = [value] * self.world_size
+        values: list[T] = [value] * self.size
         distributed.all_gather_object(values, value)
         return values
 
@@ -47,13 +47,13 @@ class World:
 
     def share_buffers(self, network: nn.Module) -> None:
         """Give all processes the main one's batch-norm statistics: they validate the same network."""
-        if self.world_size > 1:
+        if self.size > 1:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, 0)
 
     def wrap(self, network: nn.Module, device: torch.device) -> nn.Module:
         """Average the gradients over the processes. Wrap again after freezing or thawing parameters."""
-        if self.world_size == 1:
+        if self.size == 1:
             return network
         return DistributedDataParallel(network, device_ids=[device.index] if device.type == "cuda" else None)
 

@@ -61,7 +61,7 @@ def fit(
     progress = _find_progress(trainer, len(loader), folder / "state.pt")
     wants_events = trainer.recipe.train.tensorboard and trainer.world.is_main
     with (
-        stop_on_signals(patient=trainer.world.world_size > 1) as stop,
+        stop_on_signals(patient=trainer.world.size > 1) as stop,
         open_events(folder, progress, wants_events) as events,
     ):
         run = _Fit(trainer, loader, evaluate, save, folder, prepare_epoch, progress, stop, events)

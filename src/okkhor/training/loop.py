@@ -127,7 +127,7 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: i
     norm = clip_gradient(trainer.network, trainer.recipe.optimizer.clip_norm)
     # read once, when all of the step's kernels but the optimizer's are queued: a GPU is idle while it is waited for
     own, length = torch.stack([total, norm.to(total)]).tolist()
-    value = trainer.world.add([own], trainer.precision.device)[0] / trainer.world.world_size
+    value = trainer.world.add([own], trainer.precision.device)[0] / trainer.world.size
     check_finite(trainer, "loss", value)
     if not trainer.scaler.is_enabled():  # which skips such a step itself, and lowers its scale
         check_finite(trainer, "length of the gradient", length)
