@@ -12,7 +12,7 @@ from okkhor.schema import HEADS
 from okkhor.settings import load_arguments
 
 CALLER = "OKKHOR_CALLER"
-"""Where run.sh was called from: relative paths of images start there."""
+"""The variable with the folder in which run.sh was called: relative paths of images start there."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -21,7 +21,9 @@ def main(arguments: Sequence[str]) -> None:
     if not images:
         raise ConfigError("read: no image is named. For example: ./run.sh read photo.jpg run=sample")
     folder = Path(os.environ.get(CALLER, "."))
-    scans = [load_scan(folder / image) for image in images]  # what can't be read is told first
+    scans = [
+        load_scan(folder / image) for image in images
+    ]  # a damaged image is reported before the networks are loaded
     name = name_member(settings)
     reader = open_reader(name, load_arguments(settings).fold, settings)
     for image, reading in zip(images, reader.read(scans), strict=True):

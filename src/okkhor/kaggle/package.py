@@ -1,4 +1,4 @@
-"""okkhor.kaggle.package."""
+"""`write_package`: the data set and the kernel of a run or ensemble, from `plan_run` or `plan_ensemble`."""
 
 import json
 import shutil
@@ -24,13 +24,13 @@ from okkhor.scoring.member_weights import Combination
 from okkhor.settings import load_stored
 
 PACKAGES = Path("dist")
-LOCK = ".lock"  # within it: one process at a time writes packages, or rehearses one
-DATASET, KERNEL = "dataset", "kernel"  # the folders of a package: each is uploaded as it is
+LOCK = PACKAGES / ".lock"  # one process at a time writes packages, or rehearses one
+DATASET, KERNEL = "dataset", "kernel"  # the folders of a package; each is uploaded
 SCRIPT, NOTEBOOK = "predict.py", "predict.ipynb"
 
 
 def plan_run(config: Config, arguments: Sequence[str]) -> tuple[KernelPlan, list[Member]]:
-    """What ./run.sh predict run=<run> with the same settings does."""
+    """Plan what ./run.sh predict run=<run> does with the same settings. Returns the plan and its one member."""
     member = open_member(config.run, config.fold)
     stored = load_stored(fold_folder(member.run, member.folds[0]) / "config.yaml", arguments)
     known = read_out_of_fold(member)[1] if stored.decode.rule != "argmax" else []
@@ -40,7 +40,7 @@ def plan_run(config: Config, arguments: Sequence[str]) -> tuple[KernelPlan, list
 
 
 def plan_ensemble(config: Config, arguments: Sequence[str]) -> tuple[KernelPlan, list[Member]]:
-    """What ./run.sh predict for each member, then ./run.sh ensemble do, with the settings that the ensemble has."""
+    """Plan what ./run.sh predict for each member, then ./run.sh ensemble do with the ensemble's own settings."""
     given = [argument for argument in arguments if argument.partition("=")[0] not in ("run", "fold")]
     settings = load_stored(RUNS / config.run / ENSEMBLE, given)
     members = [open_member(name, settings.fold) for name in settings.runs]
@@ -72,11 +72,12 @@ def plan_member(name: str, member: Member, stored: Config) -> KernelMember:
 
 
 def weights_name(member: Member, fold: int) -> str:
-    """In the data set: Kaggle's client leaves subfolders out. Members that share a network share its file."""
+    """The name of a file in the data set, which has no subfolders. Members that share a network share its file."""
     return f"{member.run}-fold{fold}-{member.weights(fold).name}"
 
 
 def write_package(folder: Path, plan: KernelPlan, members: Sequence[Member], config: Config) -> None:
+    """Write the folders DATASET (weights, plan, wheel, metadata) and KERNEL (script, notebook, metadata)."""
     dataset, kernel = folder / DATASET, folder / KERNEL
     dataset.mkdir(parents=True)
     kernel.mkdir()

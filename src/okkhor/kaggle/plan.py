@@ -1,6 +1,6 @@
-"""What the kernel on Kaggle has to do, resolved when it is packaged: networks, their mean, how it decides.
+"""`KernelPlan`: what the kernel on Kaggle does, fixed when it is packaged: networks, their mean, the decision rule.
 
-Weights of an ensemble and exponents of decoding are chosen on out-of-fold tables, which have no business on Kaggle.
+An ensemble's weights and the exponents of decoding are chosen on out-of-fold tables, which stay at home.
 """
 
 import json
@@ -21,7 +21,7 @@ from okkhor.scoring.member_weights import Combination, Stacking
 
 @dataclass(frozen=True)
 class KernelMember:
-    """One member of the ensemble, or the run itself. weights: a file for each fold. precision: train.precision."""
+    """A member of the ensemble, or the run itself. weights: the names of the files, one for each fold."""
 
     name: str
     weights: tuple[str, ...]
@@ -34,7 +34,7 @@ class KernelMember:
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """rule: None for the most probable class.
+    """The members, their combination and the decision rule; None: the most probable class.
 
     commands: the arguments of ./run.sh that make the same submission, in this order, each with data.root=<folder>.
     """
