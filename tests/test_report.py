@@ -1,24 +1,32 @@
-"""./run.sh report: the page of a run, of two, and of one that lacks its data; read as HTML, and in a real browser."""
+"""./run.sh report: the page of a run, of two, and of one without its data; read as HTML, and in a real browser."""
 
 import json
 import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from test_pipeline import Project
 
-from okkhor.errors import InputError
+from okkhor import errors
+from okkhor.config import Config, DataConfig, ModelConfig
+from okkhor.predictions import read_predictions, write_predictions
 from okkhor.rendering.outlines import draw_outline
-from okkhor.report import picture_section as report_pictures
-from okkhor.report.page import Mistake, Report, RunReport, Score, ScoreRow, Setting, write_report
+from okkhor.report.page import Report, RunReport, Score, ScoreRow, Setting, write_report
 from okkhor.schema import HEAD_NAMES
+from okkhor.scoring.decoding import decode
 
 HOSTILE = "<script>alert('ক')</script><img src=x onerror=alert(1)>"
-SAMPLE = ("sample.num_graphemes=200", "sample.images_per_grapheme=5")  # enough that some can be held out
+SAMPLE = (
+    "sample.num_graphemes=200",
+    "sample.images_per_grapheme=2",
+    "sample.test_images=4",
+)  # enough that some can be held out
 MAX_BYTES = 3_000_000
 BENGALI = re.compile("[\u0980-\u09ff]")
 SETTINGS = ("fold=[0,1]", "config=smoke", "train.epochs=1", "folds.scheme=unseen", *SAMPLE, "train.num_threads=1")
@@ -45,10 +53,18 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Two small runs on the same folds, each of two folds."""
+    """Two runs of two folds: the second is a copy of the first with another data.size and random predictions."""
     project = Project(tmp_path_factory.mktemp("project"))
     project.call(*SETTINGS)
-    project.call(*SETTINGS, "run=wider", "seed=1", "data.size=48")
+    random = np.random.default_rng(0)
+    shutil.copytree(project.folder / "runs/smoke", project.folder / "runs/wider")
+    for folder in (project.folder / "runs/wider").iterdir():
+        config = folder / "config.yaml"
+        config.write_text(config.read_text().replace("run: smoke", "run: wider").replace("size: 32", "size: 48"))
+        table = read_predictions(folder / "oof.parquet")
+        for probabilities in table.probabilities.values():
+            random.shuffle(probabilities, axis=1)
+        write_predictions(table, decode(table.probabilities), folder / "oof.parquet")
     return project
 
 
@@ -110,7 +126,7 @@ def test_two_runs_stand_side_by_side_with_the_interval_of_their_difference(train
     whole = [next(line.split() for line in text.splitlines() if line.split()[:1] == ["all"]) for text in printed]
     text = " ".join(Page(pair).text)
     after = re.sub(r"\s+", " ", text[text.index("wider less smoke") :])
-    match = re.search(r"all 400 images ([-+][.\d]+) ([-+][.\d]+) – ([-+][.\d]+)", after)
+    match = re.search(r"all 160 images ([-+][.\d]+) ([-+][.\d]+) – ([-+][.\d]+)", after)
     assert match, after[:300]
     gain, low, high = map(float, match.groups())
     assert gain == pytest.approx(float(whole[1][1]) - float(whole[0][1]), abs=2e-4)
@@ -158,26 +174,27 @@ def assert_harmless(path: Path) -> None:
     assert "alert(" in "".join(found.text)
 
 
+TEXTS = ("image_id", "head", "truth_text", "decoded_text", "grapheme", "picture")
+PROBABILITIES = ("decoded_probability", "truth_probability")
+
+
 def write_hostile(path: Path) -> None:
     """A page in which everything that a person names is hostile."""
     row = ScoreRow(HOSTILE, 1, {name: Score(0.5, 0.4, 0.6) for name in ("score", *HEAD_NAMES)})
     run = RunReport(
         name=HOSTILE,
-        preset=HOSTILE,
-        data=HOSTILE,
-        backbone=HOSTILE,
-        size=48,
+        config=Config(config=HOSTILE, data=DataConfig(root=HOSTILE), model=ModelConfig(backbone=HOSTILE)),
         aspect=1.0,
         num_images=1,
         rows=[row],
         pairs=dict.fromkeys(HEAD_NAMES, ()),
-        mistakes=[Mistake(HOSTILE, HEAD_NAMES[0], HOSTILE, HOSTILE, 0.9, 0.1, HOSTILE, "")],
-        looks=(),
+        mistakes=[SimpleNamespace(**dict.fromkeys(TEXTS, HOSTILE), **dict.fromkeys(PROBABILITIES, 0.5))],
+        activations=(),
         classes=dict.fromkeys(HEAD_NAMES, ()),
         calibration_errors=dict.fromkeys(HEAD_NAMES, 0.1),
         costs=(),
         versions={HOSTILE: HOSTILE},
-        looks_note=HOSTILE,
+        activations_note=HOSTILE,
         pictures_note=HOSTILE,
     )
     settings = [Setting(HOSTILE, [HOSTILE, [HOSTILE]], "")]
@@ -206,13 +223,10 @@ def test_another_data_folder_is_refused(trained: Project) -> None:
 def test_where_torchcam_is_missing_the_page_says_what_to_type(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_packages: str, **_purpose: str) -> None:
-        raise InputError("torchcam is missing: '.[report]'")
-
-    monkeypatch.setattr(report_pictures, "check_extra", refuse)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "torchcam" else name)
     assert "'.[report]'" in trained.call("report", "run=wider").stdout
     found = Page(trained.folder / "runs/wider/report.html")
-    assert "torchcam is missing" in "".join(found.text)
+    assert "where the network looks needs torchcam" in "".join(found.text)
     assert found.all("img")
 
 

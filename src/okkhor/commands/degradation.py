@@ -1,4 +1,4 @@
-"""./run.sh degradation: ResNet-34 and its plain twin, trained alike on one fold; the two curves as a picture."""
+"""./run.sh degradation: train ResNet-34 with and without shortcuts on one fold; draw the two learning curves."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> None:
     given = load_config(["config=degradation", *arguments])
     folds = select_folds(0 if given.fold is None else given.fold, given.folds.num_folds)
     if len(folds) > 1:
-        raise ConfigError(f"fold={given.fold}: degradation compares the two networks on one fold.")
+        raise ConfigError(f"fold={given.fold}: degradation compares two networks on one fold. Name one: fold=0")
     logs = {}
     for title, backbone in NETWORKS.items():
         run = f"{given.run}-{backbone.removeprefix('article_')}"

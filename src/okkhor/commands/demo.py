@@ -1,17 +1,13 @@
-"""./run.sh demo [run=<run>]: a page on this machine, where a person draws a grapheme and sees what is read."""
+"""./run.sh demo [run=<run>]: a page on this machine; a person draws a grapheme there and sees what is read."""
 
 import socket
-from collections.abc import Mapping, Sequence
-from io import BytesIO
+from collections.abc import Sequence
 
+from okkhor.demo.answer import answer
 from okkhor.errors import ConfigError, check_extra
-from okkhor.pipeline.reader import Reader, Reading, load_scan, open_reader
+from okkhor.pipeline.reader import open_reader
 from okkhor.pipeline.run import name_run
-from okkhor.rendering.outlines import draw_outline, read_shown_components
-from okkhor.schema import HEADS
 from okkhor.settings import load_arguments
-
-MOST_PIXELS = 1_000_000  # of a drawing; the page's sheet has 708 x 411
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,33 +27,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
+    """Open the port. Raises ConfigError if it is taken."""
     try:
         return socket.create_server((host, port))
     except OSError as error:
-        raise ConfigError(f"demo.port={port}: {error.strerror}. Set another, or 0 for any that is free.") from error
-
-
-def answer(reader: Reader, png: bytes) -> Mapping[str, object]:
-    """What the page shows of a drawing."""
-    return describe(reader.read([load_scan(BytesIO(png), MOST_PIXELS)])[0])
-
-
-def describe(reading: Reading) -> dict[str, object]:
-    heads = []
-    for head, texts in zip(HEADS, read_shown_components(), strict=True):
-        label = reading.labels[head.name]
-        heads.append(
-            show(texts[label], float(reading.probabilities[head.name][label]))
-            | {"name": head.name.replace("_", " "), "label": label}
-        )
-    return {
-        "text": reading.text,
-        "heads": heads,
-        "guesses": [show(guess.text, guess.probability) for guess in reading.guesses],
-    }
-
-
-def show(text: str, probability: float) -> dict[str, object]:
-    """A text with its outline: the machine may have no Bengali font."""
-    path, width = draw_outline(text) or ("", 0)
-    return {"text": text, "path": path, "width": width, "probability": probability}
+        raise ConfigError(f"demo.port={port}: {error.strerror}. Set another port, or 0 for any free one.") from error

@@ -12,7 +12,7 @@ from okkhor.kaggle.download import fetch
 
 def main(arguments: Sequence[str]) -> None:
     if arguments:
-        raise ConfigError(f"download takes no settings: {arguments[0]}.")
+        raise ConfigError(f"download takes no settings, found {arguments[0]}.")
     root = Path(COMPETITION_ROOT)
     if root.exists():
         raise InputError(f"{root} is there already: ./run.sh prepare checks it. To download again, move it away.")
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def count_images(root: Path) -> tuple[int, int]:
-    """Of train and test. Raises InputError where the files are not as Kaggle gives them."""
+    """The numbers of train and test images. Raises InputError for files that differ from Kaggle's."""
     train, test = read_train_set(root), read_test_set(root)
     if test is None:
-        raise InputError(f"{root}: no test.csv there.")
+        raise InputError(f"{root}: found no test.csv.")
     return len(train.table), test.table["image_id"].nunique()

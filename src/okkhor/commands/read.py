@@ -12,7 +12,7 @@ from okkhor.schema import HEADS
 from okkhor.settings import load_arguments
 
 CALLER = "OKKHOR_CALLER"
-"""Where run.sh was called from: relative paths of images start there."""
+"""The variable with the folder in which run.sh was called: relative paths of images start there."""
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""./run.sh show augment, show sample: pictures of what the settings do to images."""
+"""./run.sh show augment, ./run.sh show sample: draw what the settings do to images."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ from okkhor.rendering.graphemes import read_graphemes
 from okkhor.rendering.hands import make_hands
 from okkhor.settings import load_config
 
-NUM_IMAGES = 12  # beside each other
-NUM_VERSIONS = 4  # of each, below it
-NUM_GRAPHEMES = 14  # below each other
-NUM_HANDS = 8  # beside each other
+NUM_IMAGES = 12  # in a row
+NUM_VERSIONS = 4  # augmented, of each image
+NUM_GRAPHEMES = 14  # rows
+NUM_HANDS = 8  # columns
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -32,12 +32,12 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def show_augmentation(config: Config) -> None:
-    """The same images as they are, as epochs see them, and as the last epochs see them."""
+    """Draw the same images unchanged, as several epochs see them, and as the last epochs see them (cooldown)."""
     augmentation = Augmentation(config.augment)
     cache = open_cache(prepare(config).cache)
     choice = np.random.default_rng(config.seed).choice(len(cache), min(NUM_IMAGES, len(cache)), replace=False)
     images = cache[np.sort(choice)]
-    versions = {"as they are": images}
+    versions = {"unchanged": images}
     for version in range(1, NUM_VERSIONS + 1):
         versions[f"version {version}"] = augmentation(images, config.seed + version)
     versions["cooldown"] = augmentation(images, config.seed, cooldown=True)
@@ -47,7 +47,7 @@ def show_augmentation(config: Config) -> None:
 
 
 def show_sample(config: Config) -> None:
-    """Rendered scans: a row for each grapheme, a column for each hand."""
+    """Draw rendered scans: a row for each grapheme, a column for each hand."""
     generator = np.random.default_rng(config.seed)
     handwritten, others = find_faces(config.sample.font_dirs)
     hands = make_hands(handwritten, others, NUM_HANDS, config.hand, generator)

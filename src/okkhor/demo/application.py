@@ -1,6 +1,6 @@
-"""The page on which a person draws a grapheme and sees what is read: a small web application for this machine alone.
+"""`make_application`: the page on which a person draws a grapheme and sees what is read, for this machine alone.
 
-Other pages can't use it: their requests carry another Host or, for a drawing, need a permission that it never gives.
+Other pages can't use it: their requests carry another Host, or need a permission that it never gives.
 """
 
 import asyncio
@@ -25,15 +25,16 @@ SHORTEST_PAUSE = 0.2  # seconds between two drawings
 PAGE = Path(__file__).parent / "page"
 
 Answer = Callable[[bytes], Mapping[str, object]]
-"""A PNG -> what the page shows: text, heads and guesses. Raises InputError for a drawing that can't be read."""
+"""A PNG -> what the page shows, ready for JSON. Raises InputError for a drawing that can't be read."""
 
 
 def make_application(answer: Answer) -> Starlette:
+    """Serve PAGE, and POST /read, which answers one drawing at a time."""
     turn, last = asyncio.Lock(), 0.0
 
     async def read(request: Request) -> JSONResponse:
         nonlocal last
-        if request.headers.get("content-type") != "image/png":  # which a form of another page can't send
+        if request.headers.get("content-type") != "image/png":  # a form of another page can't send that
             return refuse(415, "Expected image/png.")
         if turn.locked() or time.monotonic() - last < SHORTEST_PAUSE:
             return refuse(429, "Too many drawings at once.")
@@ -58,7 +59,7 @@ def refuse(status: int, reason: str) -> JSONResponse:
 
 
 async def receive(request: Request) -> bytes | None:
-    """The body; None where it is too large, without reading it to its end."""
+    """The body; None if it is larger than LARGEST_DRAWING. The rest is not read."""
     content = bytearray()
     async for chunk in request.stream():
         content += chunk

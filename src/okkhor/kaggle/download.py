@@ -1,4 +1,4 @@
-"""The competition's files by Kaggle's own client."""
+"""`fetch`: the competition's files by Kaggle's own client."""
 
 import os
 from pathlib import Path
@@ -9,12 +9,11 @@ TOKEN = "put your API token (kaggle.com/settings) into ~/.kaggle/access_token, o
 
 
 def fetch(competition: str, folder: Path) -> Path:
-    """Download and unpack into a folder; returns where in it the files are.
+    """Download and unpack into a folder; return where in it the files are. A broken-off download resumes.
 
-    What was broken off goes on from where it was, if the folder is the same. Raises InputError with what to do where
-    the client does not know the person, may not, or can't reach Kaggle.
+    Raises InputError, with the remedy, if Kaggle does not know the person, refuses the files or can't be reached.
     """
-    # without the places where Kaggle and Colab keep files of their own, which may not be moved away
+    # not where Kaggle and Colab keep files of their own, which may not be moved away
     own = {"KAGGLEHUB_CACHE": str(folder.resolve()), "DISABLE_KAGGLE_CACHE": "1", "DISABLE_COLAB_CACHE": "1"}
     os.environ.update(own)
     import kagglehub  # an extra, which reads these variables when it is imported
@@ -27,13 +26,12 @@ def fetch(competition: str, folder: Path) -> Path:
     except UnauthenticatedError:
         raise InputError(f"Kaggle has to know who you are: {TOKEN}.\nThen accept the rules: {rules}") from None
     except HTTPError as error:
-        raise InputError(
-            f"Kaggle refuses: {_first_line(error)}\nAccept the rules: {rules} and see that the token is valid: {TOKEN}."
-        ) from error
+        reason, remedy = "Kaggle refuses", f"Accept the rules: {rules} and see that the token is valid: {TOKEN}."
+        raise InputError(f"{reason}: {_first_line(error)}\n{remedy}") from error
     except (RequestException, DataCorruptionError, ValueError) as error:
         raise InputError(
             f"Kaggle can't be reached, or the download broke off: {_first_line(error)}\n"
-            "See that the network works, then start ./run.sh download again: it goes on where it was."
+            "Check the network, then start ./run.sh download again: it resumes."
         ) from error
 
 

@@ -1,7 +1,7 @@
-"""What the kernel on Kaggle runs: a packaged run or ensemble on the hidden test files, offline.
+"""`predict_offline`, which the kernel on Kaggle runs: a packaged run or ensemble predicts the hidden test files.
 
-It imports no more than Kaggle's image has: torch, timm, safetensors (which timm needs), OpenCV, NumPy, pandas, PyArrow,
-SciPy, scikit-learn and tqdm.
+This module and its imports need only what Kaggle's image has: torch, timm, safetensors (which timm needs), OpenCV,
+NumPy, pandas, PyArrow, SciPy, scikit-learn and tqdm.
 """
 
 import tempfile
@@ -20,15 +20,15 @@ from okkhor.training.device import choose_device, choose_precision
 
 
 def predict_offline(plan_file: Path, root: Path, submission_file: Path) -> None:
-    """Predict the test images of a folder as a packaged plan says; weights lie beside the plan.
+    """Predict the test images in `root` by a packaged plan, whose weights lie beside it; write the submission.
 
-    sample_submission.csv is not held against test.csv: of the hidden files only test.csv and the shards are certain.
+    Of the hidden files only test.csv and the shards are certain, so sample_submission.csv is not read.
     """
     started = time.monotonic()
     plan = read_plan(plan_file)
     test = read_test_set(root, check_sample=False)
     if test is None:
-        raise InputError(f"{root}: no test.csv there, so nothing to predict.")
+        raise InputError(f"{root}: found no test.csv. Add the competition as an input of the kernel.")
     print(f"okkhor {okkhor.__version__} from {Path(okkhor.__file__).parent}: {len(test.table):,} rows of {root}.")
     tables = predict_members(plan, plan_file.parent, test)
     combined = plan.decision.combination.apply(tables, [member.name for member in plan.members])
@@ -38,9 +38,9 @@ def predict_offline(plan_file: Path, root: Path, submission_file: Path) -> None:
 
 
 def predict_members(plan: KernelPlan, weights: Path, test: TestSet) -> list[Predictions]:
-    """The mean of each member's folds, by the same steps as ./run.sh predict; each shard is decoded once for all.
+    """The mean of each member's folds, by the same steps as ./run.sh predict. weights: the folder of their files.
 
-    weights: the folder of their files. A mean is taken block by block, so that a member has one table in memory.
+    Each shard is decoded once for all members. A mean is taken block by block: a member has one table in memory.
     """
     members = [load_member(member, weights) for member in plan.members]
     scratch = Path(tempfile.gettempdir())  # decoded shards: 1.6 GB, too much for working/

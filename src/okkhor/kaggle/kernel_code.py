@@ -1,14 +1,17 @@
-"""The kernel's code, as a script and as a notebook."""
+"""The kernel's code and metadata: `make_script`, `make_notebook`, `describe_dataset`, `describe_kernel`."""
 
 import re
 from typing import Any
 
 from okkhor.config import COMPETITION_ROOT
 
+COMPETITION = COMPETITION_ROOT.rpartition("/")[2]
+NO_USER = "INSERT_USER_HERE"
+LONGEST_SLUG = 50  # characters, of a data set and its title
 PLAN_FILE = "okkhor-plan.json"
-"""The file of our data set that the kernel finds it by."""
+"""The file by which the kernel finds our data set."""
 ROOT_VARIABLE = "OKKHOR_KAGGLE"
-"""The environment variable that a rehearsal puts its own folder in place of /kaggle with."""
+"""The environment variable by which a rehearsal replaces /kaggle with its own folder."""
 
 TITLE = "Predicts the test images of the competition with {name}, without internet. Made by ./run.sh package."
 
@@ -20,7 +23,7 @@ KAGGLE = Path(os.environ.get("{ROOT_VARIABLE}", "/kaggle"))
 
 
 def find(name):
-    """The file of that name below input/, whatever folders it is mounted in."""
+    """The file of that name, in whatever folder below input/ it is mounted."""
     for folder, _, names in os.walk(KAGGLE / "input", followlinks=True):
         if name in names:
             return Path(folder) / name
@@ -28,7 +31,7 @@ def find(name):
 
 
 plan = find("{PLAN_FILE}")
-sys.path.insert(0, str(next(plan.parent.glob("okkhor-*.whl"))))  # all else that it needs is in Kaggle's image
+sys.path.insert(0, str(next(plan.parent.glob("okkhor-*.whl"))))  # Kaggle's image has all other packages
 
 from okkhor.kaggle.kernel import predict_offline
 
@@ -37,54 +40,43 @@ predict_offline(plan, find("test.csv").parent, KAGGLE / "working/submission.csv"
 
 
 def make_script(name: str) -> str:
+    """The kernel as a Python file. name: of the run or ensemble."""
     return f'"""{TITLE.format(name=name)}"""\n\n{CODE}'
 
 
 def make_notebook(name: str) -> dict[str, Any]:
     """The same code as a notebook of one cell, in the format nbformat 4.5."""
-    return {
-        "nbformat": 4,
-        "nbformat_minor": 5,
-        "metadata": {
-            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-            "language_info": {"name": "python"},
-        },
-        "cells": [
-            {"cell_type": "markdown", "id": "title", "metadata": {}, "source": TITLE.format(name=name)},
-            {
-                "cell_type": "code",
-                "id": "predict",
-                "metadata": {},
-                "execution_count": None,
-                "outputs": [],
-                "source": CODE,
-            },
-        ],
+    title = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": TITLE.format(name=name)}
+    code: dict[str, Any] = {
+        "cell_type": "code",
+        "id": "predict",
+        "metadata": {},
+        "execution_count": None,
+        "outputs": [],
     }
-
-
-COMPETITION = COMPETITION_ROOT.rpartition("/")[2]
-NO_USER = "INSERT_USER_HERE"
-LONGEST_SLUG = 50  # characters, of a data set and its title
+    code["source"] = CODE
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": [title, code]}
 
 
 def make_slug(name: str) -> str:
-    """The last part of the address on Kaggle: small Latin letters, digits and hyphens."""
+    """The last part of the address on Kaggle: lowercase Latin letters, digits and hyphens."""
     latin = re.sub(r"[^a-z0-9]+", "-", f"okkhor-{name}".lower())[:LONGEST_SLUG].strip("-")
     return latin if latin != "okkhor" else "okkhor-package"
 
 
 def describe_dataset(user: str, slug: str) -> dict[str, Any]:
-    """dataset-metadata.json. The title must make the slug when Kaggle turns it into one."""
+    """The content of dataset-metadata.json. Kaggle derives the slug from the title."""
     return {
         "title": slug.replace("-", " "),
         "id": f"{user or NO_USER}/{slug}",
-        "licenses": [{"name": "other"}],  # weights: what they were trained on has terms of its own
+        "licenses": [{"name": "other"}],  # the training images have their own terms
     }
 
 
 def describe_kernel(user: str, slug: str, code_file: str) -> dict[str, Any]:
-    """kernel-metadata.json: as the competition demands, without internet."""
+    """The content of kernel-metadata.json; without internet, as the competition demands."""
     return {
         "id": f"{user or NO_USER}/{slug}",
         "title": slug.replace("-", " "),

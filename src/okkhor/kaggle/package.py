@@ -1,4 +1,4 @@
-"""okkhor.kaggle.package."""
+"""`write_package`: the data set and the kernel of a run or ensemble, from `plan_run` or `plan_ensemble`."""
 
 import json
 import shutil
@@ -22,8 +22,8 @@ from okkhor.pipeline.run import Run
 from okkhor.settings import load_stored
 
 PACKAGES = Path("dist")
-LOCK = ".lock"  # within it: one process at a time writes packages, or rehearses one
-DATASET, KERNEL = "dataset", "kernel"  # the folders of a package: each is uploaded as it is
+LOCK = PACKAGES / ".lock"  # one process at a time writes packages, or rehearses one
+DATASET, KERNEL = "dataset", "kernel"  # the folders of a package; each is uploaded
 SCRIPT, NOTEBOOK = "predict.py", "predict.ipynb"
 
 

@@ -15,7 +15,7 @@ from okkhor.pipeline.decision import Decision, decision_from_json, decision_to_j
 
 @dataclass(frozen=True)
 class KernelMember:
-    """One member of the ensemble, or the run itself. weights: a file for each fold. precision: train.precision."""
+    """A member of the ensemble, or the run itself. weights: the names of the files, one for each fold."""
 
     name: str
     weights: tuple[str, ...]

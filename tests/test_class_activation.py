@@ -1,4 +1,4 @@
-"""Where a network looks, held against networks that are known to look at one place."""
+"""Class activation, compared with networks that are known to look at one place."""
 
 import numpy as np
 import pytest
@@ -9,11 +9,11 @@ from torch import nn
 from okkhor.config import ModelConfig
 from okkhor.label_triples import Labels
 from okkhor.models.network import create_network
-from okkhor.report.class_activation import MIN_PLACES, find_layer, map_attention
+from okkhor.report.class_activation import MIN_PLACES, find_layer, map_activation
 from okkhor.schema import HEAD_NAMES, HEADS
 
 SIZE = 48  # pixels
-LABELS = Labels(np.zeros((2, 3), np.int64))
+LABELS = Labels(np.zeros((2, len(HEADS)), np.int64))
 
 
 class CornerNetwork(nn.Module):
@@ -38,7 +38,7 @@ def test_the_map_is_bright_where_the_network_looks_and_dark_elsewhere() -> None:
     nn.init.constant_(network.backbone[2].weight, 1.0)  # type: ignore[arg-type]
     nn.init.zeros_(network.backbone[2].bias)  # type: ignore[arg-type]
     images = torch.full((2, 1, SIZE, SIZE), 255, dtype=torch.uint8)
-    maps = map_attention(network, images, LABELS)
+    maps = map_activation(network, images, LABELS)
     assert maps is not None
     half = SIZE // 2
     places = (slice(0, half), slice(0, half)), (slice(0, half), slice(half, SIZE)), (slice(half, SIZE), slice(0, half))
@@ -65,14 +65,14 @@ def test_the_last_map_of_six_places_is_read_whatever_the_backbone() -> None:
 def test_a_network_of_tokens_or_of_tiny_maps_has_no_map() -> None:
     pytest.importorskip("torchcam")
     vision_transformer = create_network(ModelConfig(backbone="vit_tiny_patch16_224"), 64)
-    assert map_attention(vision_transformer, random_images(2, 64), LABELS) is None
+    assert map_activation(vision_transformer, random_images(2, 64), LABELS) is None
     assert find_layer(CornerNetwork(), random_images(1, 30)) is None  # 5 x 5 places
 
 
 def test_mapping_leaves_neither_gradients_nor_hooks_behind() -> None:
     pytest.importorskip("torchcam")
     network = create_network(ModelConfig(backbone="resnet10t"), SIZE)
-    assert map_attention(network, random_images(2, SIZE), LABELS) is not None
+    assert map_activation(network, random_images(2, SIZE), LABELS) is not None
     assert all(parameter.grad is None for parameter in network.parameters())
     assert not any(module._forward_hooks or module._backward_hooks for module in network.modules())
-    assert set(map_attention(network, random_images(2, SIZE), LABELS) or ()) == set(HEAD_NAMES)
+    assert set(map_activation(network, random_images(2, SIZE), LABELS) or ()) == set(HEAD_NAMES)
