@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.multiprocessing.spawn import spawn
 
-from okkhor.data.loading import ShuffledBatches, validation_part
+from okkhor.data.loading import validation_part
 from okkhor.training.distributed import join_world
 
 CPU = torch.device("cpu")
@@ -65,18 +65,6 @@ def test_one_process_alone_is_a_world_too() -> None:
         assert world.add([3.0], CPU) == [3.0]
         assert world.gather("a") == ["a"]
         assert world.wrap(network := nn.Linear(1, 1), CPU) is network
-
-
-@pytest.mark.parametrize("size", [2, 3])
-def test_the_parts_of_a_batch_are_the_batch(size: int) -> None:
-    whole = ShuffledBatches(60, 12, seed=3)
-    parts = [ShuffledBatches(60, 12, seed=3, process=process, num_processes=size) for process in range(size)]
-    for epoch in range(2):
-        for sampler in (whole, *parts):
-            sampler.epoch = epoch
-        for batch, *shares in zip(whole, *parts, strict=True):
-            assert sorted(batch.indices) == sorted(index for share in shares for index in share.indices)
-            assert {len(share.indices) for share in shares} == {12 // size}
 
 
 @pytest.mark.parametrize(("num_images", "size"), [(10, 3), (2, 3), (0, 2), (7, 1), (64, 4)])

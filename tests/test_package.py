@@ -17,9 +17,10 @@ from test_pipeline import PROJECT, Project
 from okkhor.config import Config, DataConfig, DecodeConfig, ModelConfig
 from okkhor.kaggle import rehearsal
 from okkhor.kaggle.plan import KernelMember, KernelPlan, read_plan, write_plan
-from okkhor.label_triples import Labels
+from okkhor.label_triples import Labels, count_triples, write_triples
 from okkhor.models.network import create_network
 from okkhor.models.weights import save_weights
+from okkhor.pipeline.decision import Decision
 from okkhor.pipeline.run import write_config
 from okkhor.predictions import Predictions, write_predictions
 from okkhor.schema import HEADS
@@ -65,7 +66,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, competition: Path) -> Proj
     for name in ("one", "other"):
         make_run(project, name, competition)
     member = KernelMember("planned", (), 1, 64, "float32", DataConfig(root=str(competition)), ModelConfig())
-    write_plan(KernelPlan((member,), Combination(), None, ()), project.folder / "dist/planned/dataset/okkhor-plan.json")
+    write_plan(KernelPlan((member,), Decision(), ()), project.folder / "dist/planned/dataset/okkhor-plan.json")
     return project
 
 
@@ -200,10 +201,10 @@ def test_a_plan_decides_after_reading_as_before_writing(tmp_path: Path) -> None:
         Combination("rank"),
         Combination(stacking=fit_stacking(members, ["a", "b"])),
     ):
-        write_plan(KernelPlan((), combination, rule, (("predict", "run=a"),)), tmp_path / "plan.json")
+        write_plan(KernelPlan((), Decision(combination, rule), (("predict", "run=a"),)), tmp_path / "plan.json")
         plan = read_plan(tmp_path / "plan.json")
-        one, other = (c.apply(members, ["a", "b"]) for c in (combination, plan.combination))
+        one, other = (c.apply(members, ["a", "b"]) for c in (combination, plan.decision.combination))
         for head in HEADS:
             np.testing.assert_array_equal(one.probabilities[head.name], other.probabilities[head.name])
-        pd.testing.assert_frame_equal(*(pd.DataFrame(apply_rule(r, one)) for r in (rule, plan.rule)))
+        pd.testing.assert_frame_equal(*(pd.DataFrame(apply_rule(r, one)) for r in (rule, plan.decision.rule)))
         assert plan.commands == (("predict", "run=a"),)

@@ -19,8 +19,8 @@ from okkhor.kaggle.rehearsal import (
     judge_submission,
 )
 from okkhor.kaggle.repetition import repeat_targets
+from okkhor.pipeline.decision import Decision
 from okkhor.schema import SUBMISSION_ORDER
-from okkhor.scoring.member_weights import Combination
 
 GB = 10**9
 
@@ -46,7 +46,7 @@ def test_memory_that_would_not_do_for_the_hidden_test_is_a_failure(
     growth: int, failures: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     few, many = (KernelRun(number, 10 + number / 1000, GB + growth * number, tmp_path) for number in (1000, 4000))
-    plan = KernelPlan((), Combination(), None, ())
+    plan = KernelPlan((), Decision(), ())
     assert judge_resources(few, many, plan, RehearseConfig()) == failures  # at 100 kB an image 21.1 GB, and 1 GB
     assert "  211,042     221.0 " in capsys.readouterr().out
 

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """size: the number of processes (world size). rank: this one's number; rank 0, the main process, writes and prints."""
+    """rank: the number of this process; rank 0, the main process, writes and prints. size: the number of processes."""
 
     rank: int = 0
     size: int = 1
