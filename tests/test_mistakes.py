@@ -78,12 +78,9 @@ def test_confused_pairs_are_the_largest_counts_beside_the_diagonal(labels: Label
         for row in rows.itertuples():
             assert row.images == counts[row.truth, row.decoded]
             assert row.share == pytest.approx(row.images / (labels[name] == row.truth).sum())
-
-
-def test_pairs_that_do_not_occur_are_not_listed(labels: Labels) -> None:
     one_mistake = Labels(labels.array.copy())
     one_mistake["vowel_diacritic"][5] = (labels["vowel_diacritic"][5] + 1) % 11
-    (row,) = most_confused(labels, one_mistake, 12).itertuples()
+    (row,) = most_confused(labels, one_mistake, 12).itertuples()  # pairs that do not occur are not listed
     assert (row.head, row.truth, row.images) == ("vowel_diacritic", labels["vowel_diacritic"][5], 1)
 
 
@@ -176,16 +173,12 @@ def test_the_expected_calibration_error_is_the_formula_of_guo_bin_by_bin() -> No
     predictions = replace(sharpened(300), labels=make_predictions([""] * 300, seed=9).labels)  # without meaning
     errors = expected_calibration_error(reliability_of(predictions, 15))
     assert predictions.labels is not None
-    for name in HEAD_NAMES:
+    for name, values in predictions.probabilities.items():
+        confidence, right = values.max(axis=1), values.argmax(axis=1) == predictions.labels[name]
         expected = 0.0
         for number in range(15):
-            inside = []
-            for truth, values in zip(predictions.labels[name], predictions.probabilities[name], strict=True):
-                if number / 15 < values.max() <= (number + 1) / 15:
-                    inside.append((float(values.max()), float(values.argmax() == truth)))
-            if inside:
-                confidence, accuracy = np.mean(inside, axis=0)
-                expected += len(inside) / 300 * abs(confidence - accuracy)
+            inside = (number / 15 < confidence) & (confidence <= (number + 1) / 15)
+            expected += abs((right[inside] - confidence[inside].astype(float)).sum()) / 300
         assert errors[name] == pytest.approx(expected)
         assert errors[name] > 0.3
 

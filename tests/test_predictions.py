@@ -82,49 +82,31 @@ def test_a_table_in_several_row_groups_is_read_whole(out_of_fold: Predictions, w
     assert_same(read_predictions(written), out_of_fold)
 
 
-def set_column(name: str, values: pa.Array) -> Callable[[pa.Table], pa.Table]:
+def with_column(name: str, values: pa.Array) -> Callable[[pa.Table], pa.Table]:
     return lambda table: table.set_column(table.column_names.index(name), name, values)
 
 
-def vowels(value: float, width: int = 11) -> pa.Array:
-    """Five rows of probabilities, the third with a value of its own."""
-    values = np.full((5, width), 1 / width, np.float32)
-    values[2, 4] = value
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), width)
+def vowels(value: float | None = 0, width: int = 11) -> pa.Array:
+    """Five rows of probabilities, the third with a value of its own, or missing."""
+    rows = [[1 / width] * width for _ in range(5)]
+    lists = [*rows[:2], None if value is None else [value, *rows[2][1:]], *rows[3:]]
+    return pa.array(lists, pa.list_(pa.float32(), width))
 
 
-ROW = [1 / 11] * 11
-TABLE_FAULTS: dict[str, tuple[Callable[[pa.Table], pa.Table], list[str]]] = {
-    "no probabilities": (
-        lambda table: table.drop_columns(["vowel_diacritic_prob"]),
-        ["vowel_diacritic_prob", "float", "found none"],
-    ),
-    "a column twice": (
-        lambda table: table.append_column("image_id", table["image_id"]),
-        ["one column image_id of string, found string and string"],
-    ),
-    "another table": (lambda _: pa.table({"a": [1]}), ["one column image_id", "found none"]),
-    "fewer classes": (set_column("vowel_diacritic_prob", vowels(0, width=10)), ["vowel_diacritic_prob", "[11], found"]),
-    "lists of any length": (
-        set_column("vowel_diacritic_prob", pa.array([ROW] * 5)),
-        ["vowel_diacritic_prob", "[11], found list<"],
-    ),
-    "a missing list": (
-        set_column("vowel_diacritic_prob", pa.array([ROW, None, ROW, ROW, ROW], pa.list_(pa.float32(), 11))),
-        ["vowel_diacritic_prob is missing in 1 row"],
-    ),
-    "not a number": (set_column("vowel_diacritic_prob", vowels(np.nan)), ["vowel_diacritic_prob", "no finite"]),
-    "a missing id": (set_column("image_id", pa.array(["a", "b", None, "d", "e"])), ["image_id is missing in 1 row"]),
-    "other ids": (set_column("image_id", pa.array(list("abcde"))), ["checksum"]),
-    "other labels": (set_column("vowel_diacritic", pa.array([0, 1, 11, 2, 3])), ["checksum"]),
-    "a missing label": (
-        set_column("vowel_diacritic", pa.array([1, 2, None, 3, 4])),
-        ["vowel_diacritic is missing in 1 row"],
-    ),
-    "a label that is a word": (
-        set_column("vowel_diacritic", pa.array(list("abcde"))),
-        ["one column vowel_diacritic of int64, found string"],
-    ),
+VOWEL, PROB = "vowel_diacritic", "vowel_diacritic_prob"
+TABLE_FAULTS: dict[str, tuple[Callable[[pa.Table], pa.Table], str]] = {
+    "no probabilities": (lambda table: table.drop_columns([PROB]), f"expected one column {PROB} of fixed_size_list<"),
+    "a column twice": (lambda table: table.append_column(VOWEL, table[VOWEL]), "of int64, found int64 and int64"),
+    "another table": (lambda _: pa.table({"a": [1]}), "expected one column image_id of string, found none"),
+    "fewer classes": (with_column(PROB, vowels(width=10)), "[11], found fixed_size_list"),
+    "lists of any length": (with_column(PROB, pa.array([[0.5]] * 5)), "[11], found list<"),
+    "a missing list": (with_column(PROB, vowels(None)), f"{PROB} is missing in 1 row"),
+    "not a number": (with_column(PROB, vowels(np.nan)), f"{PROB} holds values that are no finite numbers"),
+    "a missing id": (with_column("image_id", pa.array(["a", "b", None, "d", "e"])), "image_id is missing in 1 row"),
+    "other ids": (with_column("image_id", pa.array(list("abcde"))), "its checksum is not that of its content"),
+    "other labels": (with_column(VOWEL, pa.array([0, 1, 11, 2, 3])), "its checksum is not that of its content"),
+    "a missing label": (with_column(VOWEL, pa.array([1, 2, None, 3, 4])), f"{VOWEL} is missing in 1 row"),
+    "labels that are words": (with_column(VOWEL, pa.array(list("abcde"))), f"{VOWEL} of int64, found string"),
 }
 
 
@@ -132,7 +114,7 @@ TABLE_FAULTS: dict[str, tuple[Callable[[pa.Table], pa.Table], list[str]]] = {
 def test_a_faulty_table_is_refused_with_its_column(written: Path, refused: Refused, fault: str) -> None:
     change, words = TABLE_FAULTS[fault]
     pq.write_table(change(pq.read_table(written)), written)
-    refused(["oof.parquet", "make it again", *words], read_predictions, written)
+    refused(["oof.parquet", "make it again", words], read_predictions, written)
 
 
 @pytest.mark.parametrize("keep", [0, 3, 500, -8])

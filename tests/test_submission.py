@@ -16,23 +16,14 @@ from okkhor.scoring.submission import check_submission, make_submission, score_s
 
 IMAGE_IDS = np.array(["Test_0", "Test_1", "Test_2", "Test_3"])
 DECODED = Labels(np.array([[100, 7, 0], [101, 8, 1], [102, 9, 2], [103, 10, 3]]))
-ROWS = [(f"Test_{k}_{name}", f"Test_{k}", name) for k in (2, 0, 3, 1) for name in SUBMISSION_ORDER]
-
-
-@pytest.fixture
-def listed() -> pd.DataFrame:
-    """A small test.csv."""
-    return pd.DataFrame(ROWS, columns=["row_id", "image_id", "component"])
-
-
-@pytest.fixture
-def submission(listed: pd.DataFrame) -> pd.DataFrame:
-    return make_submission(listed, IMAGE_IDS, DECODED)
+ROWS = [(f"Test_{k}_{name}", f"Test_{k}", name) for k in (2, 0, 3, 1) for name in SUBMISSION_ORDER]  # of test.csv
+LISTED = pd.DataFrame(ROWS, columns=["row_id", "image_id", "component"])
+SUBMISSION = make_submission(LISTED, IMAGE_IDS, DECODED)
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]])
-def test_rows_come_in_the_order_of_test_csv_each_with_its_own_target(listed: pd.DataFrame, order: list[int]) -> None:
-    for table in (listed, listed.sample(frac=1, random_state=0).reset_index(drop=True)):
+def test_rows_come_in_the_order_of_test_csv_each_with_its_own_target(order: list[int]) -> None:
+    for table in (LISTED, LISTED.sample(frac=1, random_state=0).reset_index(drop=True)):
         submission = make_submission(table, IMAGE_IDS[order], DECODED.rows(np.array(order)))
         assert submission["row_id"].tolist() == table["row_id"].tolist()
         for row_id, target in submission.itertuples(index=False):
@@ -40,9 +31,9 @@ def test_rows_come_in_the_order_of_test_csv_each_with_its_own_target(listed: pd.
             assert target == DECODED[head][int(number)]
 
 
-def test_the_written_file_is_what_kaggle_wants(listed: pd.DataFrame, submission: pd.DataFrame, tmp_path: Path) -> None:
+def test_the_written_file_is_what_kaggle_wants(tmp_path: Path) -> None:
     path = tmp_path / "submissions" / "x.csv"
-    write_submission(submission, listed, path)
+    write_submission(SUBMISSION, LISTED, path)
     header, first, *rows = path.read_text().splitlines()
     assert (header, first, len(rows)) == ("row_id,target", "Test_2_consonant_diacritic,2", 11)
 
@@ -54,9 +45,9 @@ def test_a_row_id_that_looks_like_a_number_or_like_nothing_is_kept(tmp_path: Pat
     assert (tmp_path / "x.csv").read_text() == f"row_id,target\n{row_id},3\n"
 
 
-def test_an_image_without_a_prediction_is_refused_by_name(listed: pd.DataFrame) -> None:
+def test_an_image_without_a_prediction_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="Test_3"):
-        make_submission(listed, IMAGE_IDS[:3], DECODED.rows(slice(3)))
+        make_submission(LISTED, IMAGE_IDS[:3], DECODED.rows(slice(3)))
 
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -74,31 +65,25 @@ SUBMISSION_FAULTS: dict[str, tuple[Change, list[str]]] = {
 
 
 @pytest.mark.parametrize("fault", SUBMISSION_FAULTS)
-def test_a_faulty_submission_is_refused_with_its_line(
-    listed: pd.DataFrame, submission: pd.DataFrame, refused: Refused, fault: str
-) -> None:
+def test_a_faulty_submission_is_refused_with_its_line(refused: Refused, fault: str) -> None:
     change, words = SUBMISSION_FAULTS[fault]
-    refused(["x.csv", *words], check_submission, change(submission), listed, "x.csv")
+    refused(["x.csv", *words], check_submission, change(SUBMISSION), LISTED, "x.csv")
 
 
-def test_a_faulty_submission_leaves_the_old_file_and_no_other(
-    listed: pd.DataFrame, submission: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_a_faulty_submission_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("the old one")
     with pytest.raises(InputError):
-        write_submission(submission[::-1], listed, tmp_path / "x.csv")
+        write_submission(SUBMISSION[::-1], LISTED, tmp_path / "x.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
     assert (tmp_path / "x.csv").read_text() == "the old one"
 
 
-def test_public_and_private_are_scored_apart_as_the_metric_scores_them(
-    listed: pd.DataFrame, submission: pd.DataFrame
-) -> None:
-    usage = np.where(listed["image_id"] < "Test_2", "Public", "Private")
-    solution = submission.assign(usage=usage)
+def test_public_and_private_are_scored_apart_as_the_metric_scores_them() -> None:
+    usage = np.where(LISTED["image_id"] < "Test_2", "Public", "Private")
+    solution = SUBMISSION.assign(usage=usage)
     solution.loc[solution["row_id"] == "Test_3_grapheme_root", "target"] = 5
     solution.loc[solution["row_id"] == "Test_2_vowel_diacritic", "target"] = 10
-    scores = score_submission(submission, solution.sample(frac=1, random_state=1), listed)
+    scores = score_submission(SUBMISSION, solution.sample(frac=1, random_state=1), LISTED)
     assert list(scores) == ["Public", "Private"]
     assert scores["Public"] == 1
     root = macro_recall(np.array([102, 5]), np.array([102, 103]))
@@ -107,6 +92,6 @@ def test_public_and_private_are_scored_apart_as_the_metric_scores_them(
     assert scores["Private"] == pytest.approx((2 * root + vowel + 1) / 4)
 
 
-def test_a_solution_without_a_row_is_refused(listed: pd.DataFrame, submission: pd.DataFrame) -> None:
+def test_a_solution_without_a_row_is_refused() -> None:
     with pytest.raises(InputError, match="Test_1_vowel_diacritic"):
-        score_submission(submission, submission.assign(usage="Public")[:-1], listed)
+        score_submission(SUBMISSION, SUBMISSION.assign(usage="Public")[:-1], LISTED)

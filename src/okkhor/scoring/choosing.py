@@ -82,10 +82,7 @@ class Candidates:
         self.weights = subsets.get("mix", subsets["all"])
 
     def _choose(self, rows: NDArray[np.bool_]) -> tuple[int, list[int]]:
-        """Return the place in PARAMETERS of the best parameter, and that in EXPONENTS of each head's best exponent.
-
-        rows: (N,) bool, the images over which macro recall is measured.
-        """
+        """Return the places of the best parameter and of each head's best exponent, by macro recall over these rows."""
         recalls, weights = np.empty(self.decided.shape[:3]), self.weights[rows]
         for column, name in enumerate(HEAD_NAMES):
             truth = self.labels[name][rows]

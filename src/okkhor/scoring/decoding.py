@@ -51,10 +51,7 @@ def decode(probabilities: Mapping[str, NDArray[np.floating]]) -> Labels:
 
 
 def apply_rule(rule: Rule | None, predictions: Predictions) -> Labels:
-    """Decide by a rule; None: take the most probable class.
-
-    Raises InputError where the rule needs a grapheme head and there is none.
-    """
+    """Decide by a rule; None: take the most probable class. Raises InputError where a grapheme head is missing."""
     if rule is None:
         return decode(predictions.probabilities)
     decided = Labels(np.empty((len(predictions), len(HEADS)), np.int64))
