@@ -2,7 +2,6 @@
 
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,45 +11,9 @@ from torch import nn
 from torch.multiprocessing.spawn import spawn
 
 from okkhor.data.loading import ShuffledBatches, validation_part
-from okkhor.training.distributed import Group, join_group
+from okkhor.training.distributed import join_world
 
 CPU = torch.device("cpu")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _run(rank: int, size: int, port: int, task: Callable[[Group, Path], None], folder: Path) -> None:
-    os.environ.update(
-        RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
-    )
-    torch.set_num_threads(1)
-    with join_group(CPU) as group:
-        task(group, folder)
-
-
-def run_processes(task: Callable[[Group, Path], None], folder: Path, size: int = 2) -> None:
-    spawn(_run, (size, free_port(), task, folder), nprocs=size)
-
-
-def _agree(group: Group, _folder: Path) -> None:
-    assert group.add([1.0, group.rank], CPU) == [2.0, 1.0]
-    assert group.gather(group.rank) == [0, 1]
-    assert group.agree(group.rank + 5) == 5
-
-
-def test_processes_add_gather_and_agree(tmp_path: Path) -> None:
-    run_processes(_agree, tmp_path)
-
-
-def test_one_process_alone_is_a_group_too() -> None:
-    with join_group(CPU) as group:
-        assert group.add([3.0], CPU) == [3.0]
-        assert group.gather("a") == ["a"]
-        assert group.wrap(network := nn.Linear(1, 1), CPU) is network
 
 
 def make_batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,19 +21,36 @@ def make_batch() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(8, 5, generator=generator), torch.randn(8, 1, generator=generator)
 
 
-def _step(group: Group, folder: Path) -> None:
-    torch.manual_seed(group.rank)  # each begins elsewhere: wrap gives all the main process's weights
-    network = nn.Linear(5, 1)
-    wrapped = group.wrap(network, CPU)
-    inputs, targets = make_batch()
-    part = slice(group.rank, None, group.size)
-    nn.functional.mse_loss(wrapped(inputs[part]), targets[part]).backward()
-    assert network.weight.grad is not None
-    torch.save(network.weight.grad, folder / f"{group.rank}.pt")
+def _train(rank: int, port: int, folder: Path) -> None:
+    """One of two processes. What it asserts fails the test."""
+    os.environ.update(
+        RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
+    torch.set_num_threads(1)
+    with join_world(CPU) as world:
+        assert world.add([1.0, world.rank], CPU) == [2.0, 1.0]
+        assert world.gather(world.rank) == [0, 1]
+        assert world.agree(world.rank + 5) == 5
+
+        norm = nn.BatchNorm1d(3)
+        norm.running_mean = torch.full((3,), float(world.rank + 1))
+        world.share_buffers(norm)
+        assert norm.running_mean.tolist() == [1.0, 1.0, 1.0]
+
+        torch.manual_seed(world.rank)  # each starts with other weights: wrap gives all the main process's
+        network = nn.Linear(5, 1)
+        wrapped = world.wrap(network, CPU)
+        inputs, targets = make_batch()
+        own = slice(world.rank, None, world.world_size)
+        nn.functional.mse_loss(wrapped(inputs[own]), targets[own]).backward()
+        torch.save(network.weight.grad, folder / f"{world.rank}.pt")
 
 
-def test_the_gradient_of_two_processes_is_that_of_the_whole_batch(tmp_path: Path) -> None:
-    run_processes(_step, tmp_path)
+def test_two_processes_agree_and_their_gradient_is_that_of_the_whole_batch(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    spawn(_train, (port, tmp_path), nprocs=2)
     torch.manual_seed(0)
     network = nn.Linear(5, 1)
     inputs, targets = make_batch()
@@ -79,15 +59,12 @@ def test_the_gradient_of_two_processes_is_that_of_the_whole_batch(tmp_path: Path
         torch.testing.assert_close(torch.load(tmp_path / f"{rank}.pt", weights_only=True), network.weight.grad)
 
 
-def _share(group: Group, _folder: Path) -> None:
-    norm = nn.BatchNorm1d(3)
-    norm.running_mean = torch.full((3,), float(group.rank + 1))
-    group.share_buffers(norm)
-    assert norm.running_mean.tolist() == [1.0, 1.0, 1.0]
-
-
-def test_all_validate_with_the_batch_norm_of_the_main_process(tmp_path: Path) -> None:
-    run_processes(_share, tmp_path)
+def test_one_process_alone_is_a_world_too() -> None:
+    with join_world(CPU) as world:
+        assert world.is_main
+        assert world.add([3.0], CPU) == [3.0]
+        assert world.gather("a") == ["a"]
+        assert world.wrap(network := nn.Linear(1, 1), CPU) is network
 
 
 @pytest.mark.parametrize("size", [2, 3])

@@ -1,5 +1,6 @@
 """What trains in which epoch, and that nothing else moves."""
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from okkhor.training.freezing import freeze, group_layers
 
 
 def trained_share(network: ThreeHeadNetwork) -> float:
-    """Of the groups of the backbone's layers, how many train, checked to be the last ones."""
+    """Return the share of the backbone's layer groups that train; asserts that these are the last ones."""
     groups = group_layers(network.backbone)
     trains = [[network.backbone.get_parameter(name).requires_grad for name in names] for names in groups]
     assert all(len(set(flags)) == 1 for flags in trains)
@@ -36,21 +37,13 @@ def test_resnet34_thaws_pair_by_pair_of_its_convolutions(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "resnet10t",
-        "mobilenetv3_small_050",
-        "convnext_atto",
-        "vit_tiny_patch16_224",
-        "swin_tiny_patch4_window7_224",
-        "poolformer_s12",  # has no groups of its own
-    ],
+    ["mobilenetv3_small_050", "convnext_atto", "vit_tiny_patch16_224", "poolformer_s12"],  # the last has no groups
 )
 def test_every_parameter_of_a_backbone_is_in_one_group(name: str) -> None:
     backbone = create_network(ModelConfig(backbone=name), 64).backbone
     groups = group_layers(backbone)
     assert len(groups) > 1
-    names = [name for group in groups for name in group]
-    assert sorted(names) == sorted(name for name, _ in backbone.named_parameters())
+    assert sorted(chain(*groups)) == sorted(name for name, _ in backbone.named_parameters())
 
 
 def test_the_backbone_thaws_evenly_from_its_end() -> None:
@@ -61,22 +54,24 @@ def test_the_backbone_thaws_evenly_from_its_end() -> None:
         shares.append(trained_share(network))
         assert all(parameter.requires_grad for parameter in network.heads.parameters())
     assert shares == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1, 1], abs=1 / 17)
-    assert shares[0] == 0
-    assert shares[5:] == [1, 1]
+    assert (shares[0], *shares[5:]) == (0, 1, 1)
 
 
 @pytest.mark.parametrize(("epoch", "freeze_epochs"), [(0, 0), (3, 0), (1, 1), (4, 3)])
 def test_a_thawed_network_trains_whole(epoch: int, freeze_epochs: int) -> None:
     network = create_network(ModelConfig(backbone="resnet10t"), 64)
     freeze(network, 0, freeze_epochs)
-    network.train()
-    freeze(network, epoch, freeze_epochs)
+    freeze(network.train(), epoch, freeze_epochs)
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert all(module.training for module in network.modules())
 
 
+def logsumexp(network: ThreeHeadNetwork) -> torch.Tensor:
+    return torch.stack([logits.logsumexp(1).sum() for logits in network(random_images()).values()]).sum()
+
+
 def step(network: ThreeHeadNetwork, optimizer: torch.optim.Optimizer) -> None:
-    torch.stack([logits.logsumexp(1).sum() for logits in network(random_images()).values()]).sum().backward()
+    logsumexp(network).backward()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 
@@ -86,10 +81,10 @@ def step(network: ThreeHeadNetwork, optimizer: torch.optim.Optimizer) -> None:
 def test_a_frozen_layer_stays_bit_for_bit_through_steps_with_weight_decay(kind: str, epoch: int) -> None:
     network = create_network(ModelConfig(backbone="resnet10t"), 64)
     parameters: Any = [p for p in network.parameters() if p.ndim in (2, 4)]
-    optimizer = (AdamW if kind == "adamw" else Muon)(parameters, lr=0.1, weight_decay=0.5)
-    step(network, optimizer)  # so that the optimizer has momentum, as when a run goes on
-    network.train()
-    freeze(network, epoch, freeze_epochs=2)
+    optimizer = {"adamw": AdamW, "muon": Muon}[kind](parameters, lr=0.1, weight_decay=0.5)
+    step(network, optimizer)  # so the optimizer has momentum, as in a resumed run
+    logsumexp(network).backward()  # so there are gradients from before
+    freeze(network.train(), epoch, freeze_epochs=2)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     step(network, optimizer)
     step(network, optimizer)
@@ -97,16 +92,6 @@ def test_a_frozen_layer_stays_bit_for_bit_through_steps_with_weight_decay(kind: 
     stages = {name.split(".")[1] for name in moved if name.startswith("backbone.")}
     assert stages == (set() if epoch == 0 else {"layer3", "layer4"})
     assert {name for name in network.state_dict() if name.endswith("linear.weight")} <= moved
-
-
-def test_a_gradient_from_before_does_not_move_what_is_frozen() -> None:
-    network = create_network(ModelConfig(backbone="resnet10t"), 64)
-    optimizer = AdamW(network.parameters(), lr=0.1)
-    network(random_images())["grapheme_root"].sum().backward()
-    freeze(network, 0, freeze_epochs=1)
-    before = [parameter.clone() for parameter in network.backbone.parameters()]
-    optimizer.step()
-    assert all(torch.equal(p, old) for p, old in zip(network.backbone.parameters(), before, strict=True))
 
 
 def test_frozen_batch_norms_use_and_keep_their_running_statistics() -> None:
@@ -119,7 +104,6 @@ def test_frozen_batch_norms_use_and_keep_their_running_statistics() -> None:
     features = network.backbone(torch.randn(2, 1, 64, 64))
     assert all(norm.state_dict()["num_batches_tracked"] == 0 for norm in norms)
     assert not features.requires_grad  # and nothing of it is kept for a backward pass
-    network.train()
-    freeze(network, 1, freeze_epochs=2)
+    freeze(network.train(), 1, freeze_epochs=2)
     training = {name for name, m in network.backbone.named_modules() if isinstance(m, nn.BatchNorm2d) and m.training}
     assert {name.split(".")[0] for name in training} == {"layer3", "layer4"}

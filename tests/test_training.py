@@ -16,6 +16,7 @@ import pytest
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from okkhor.config import LossConfig, MixConfig, OptimizerConfig, TrainConfig
 from okkhor.errors import ConfigError, InputError
@@ -27,10 +28,10 @@ from okkhor.processes import stop_on_signals
 from okkhor.schema import HEADS
 from okkhor.settings import load_config
 from okkhor.training import monitoring as profiling
-from okkhor.training.averaging import StepAverage, make_epoch_average, measure_batch_norm
+from okkhor.training.averaging import StepAverage, measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.device import Precision, check_compiler, choose_device, choose_precision
-from okkhor.training.distributed import Group
+from okkhor.training.distributed import World
 from okkhor.training.fit import PrepareEpoch, Validate, fit
 from okkhor.training.loop import Batch, Trainer, clip_gradient, infer, resize, split, train_epoch
 from okkhor.training.loss import ThreeHeadLoss
@@ -92,7 +93,7 @@ def make_trainer(dtype: torch.dtype = torch.float32, learning_rate: float = 1e-2
         loss=ThreeHeadLoss(LossConfig(), "classes", LABELS, CPU),
         recipe=Recipe(train, optimizer_config, mix, image_size=8, seed=0),
         ema=ModelEmaV3(network, decay=0.9, use_warmup=True),
-        average=make_epoch_average(network) if train.swa_epochs else None,
+        average=AveragedModel(network) if train.swa_epochs else None,
     )
 
 
@@ -196,7 +197,7 @@ def test_a_compiled_network_leaves_its_copies_as_they_are() -> None:
     config = load_config(["config=smoke", "train.compile=reduce-overhead"])
     network = create_network(config.model, config.data.size)
     training = cast(TrainingSet, SimpleNamespace(labels=LABELS))
-    trainer = fold.make_trainer(network, config, Precision(CPU, torch.float32), training, 4, Group())
+    trainer = fold.make_trainer(network, config, Precision(CPU, torch.float32), training, 4, World())
     assert trainer.network._compiled_call_impl is not None
     assert trainer.best_network is not trainer.network
     assert trainer.best_network._compiled_call_impl is None
@@ -520,14 +521,14 @@ def test_a_damaged_state_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     save_state(path, Progress(), {"network": trainer.network})
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(InputError, match=r"state\.pt: can't go on from this file .* overwrite=true"):
+    with pytest.raises(InputError, match=r"state\.pt: can't resume from this file .* overwrite=true"):
         load_state(path, {"network": trainer.network})
 
 
 def test_a_state_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     torch.save({"progress": Path}, path)
-    with pytest.raises(InputError, match="can't go on"):
+    with pytest.raises(InputError, match="can't resume"):
         load_state(path, {})
 
 

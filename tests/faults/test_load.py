@@ -31,7 +31,7 @@ from okkhor.predictions import Predictions, write_predictions
 from okkhor.schema import HEAD_NAMES, HEADS, SUBMISSION_ORDER
 from okkhor.scoring.decoding import decode
 from okkhor.training.device import Precision
-from okkhor.training.distributed import Group
+from okkhor.training.distributed import World
 from okkhor.training.fit import fit
 from okkhor.training.loop import infer
 
@@ -168,7 +168,7 @@ def test_ten_thousand_steps_of_training_leave_memory_and_files_as_they_were(tmp_
     order = ShuffledBatches(number, 8, seed=0)
     network = create_network(config.model, image_size=32)
     precision = Precision(torch.device("cpu"), torch.float32)
-    trainer = make_trainer(network, config, precision, training, len(order), Group())
+    trainer = make_trainer(network, config, precision, training, len(order), World())
     truth = Predictions(np.array([f"Train_{row}" for row in range(64)]), {}, {k: v[:64] for k, v in labels.items()})
     held_out = BatchLoader(
         CachedImages(training.caches, np.arange(64), truth.labels or {}), BatchesInOrder(64, 64), 0, False
@@ -178,7 +178,7 @@ def test_ten_thousand_steps_of_training_leave_memory_and_files_as_they_were(tmp_
         trainer,
         BatchLoader(images, order, 1, False, keeps_workers=True),
         order,
-        validate=partial(validate, batches=held_out, truth=truth, precision=precision, group=Group()),
+        validate=partial(validate, batches=held_out, truth=truth, precision=precision, group=World()),
         save=partial(save_predictor, folder=tmp_path),
         folder=tmp_path,
         prepare_epoch=lambda epoch, _: measured.update({epoch: resident()}),

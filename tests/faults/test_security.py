@@ -43,7 +43,7 @@ def test_a_state_that_holds_an_order_is_refused_unread(
 ) -> None:
     path = tmp_path / "state.pt"
     torch.save({"progress": Evil(trap), "network": {}}, path, _use_new_zipfile_serialization=not legacy)
-    refused(["state.pt", "can't go on from this file"], load_state, path, {"network": torch.nn.Linear(1, 1)})
+    refused(["state.pt", "can't resume from this file"], load_state, path, {"network": torch.nn.Linear(1, 1)})
     assert not trap.exists()
     torch.load(path, weights_only=False)  # the order itself works
     assert trap.exists()

@@ -56,7 +56,7 @@ def test_a_killed_process_of_two_is_told_soon_and_typed_again_the_run_goes_on(
         killed = time.monotonic()
         assert finish(process) == 2, told(folder)
         assert time.monotonic() - killed < LONGEST
-        assert "A process of the 2 was ended by SIGKILL" in told(folder)
+        assert "One of the 2 processes was ended by SIGKILL" in told(folder)
         check_told(told(folder))
         record("2 processes: one killed", "told")
 

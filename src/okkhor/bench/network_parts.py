@@ -24,7 +24,7 @@ from okkhor.pipeline.training_set import TrainingSet, select_training_set
 from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES
 from okkhor.training.device import Precision, choose_device, choose_precision, compile_in_place
-from okkhor.training.distributed import Group
+from okkhor.training.distributed import World
 from okkhor.training.loop import Trainer, to_device, train_epoch
 from okkhor.training.optimizer import make_optimizer
 
@@ -65,7 +65,7 @@ class TrainingLoop:
         self.order.first_batch = len(self.order) - self.num_batches
         pin = precision.device.type == "cuda"
         self.loader = BatchLoader(images, self.order, config.data.num_workers, pin, keeps_workers=True)
-        self.trainer: Trainer = make_trainer(network, config, precision, training, MANY_STEPS, Group())
+        self.trainer: Trainer = make_trainer(network, config, precision, training, MANY_STEPS, World())
 
     def run(self) -> int:
         """Returns the number of images."""
@@ -145,7 +145,7 @@ def make_validation(network: nn.Module, config: Config, prepared: Prepared, prec
     batches = BatchLoader(images, order, config.data.num_workers, pin)
 
     def run() -> int:
-        validate(network, batches, truth, precision, Group())
+        validate(network, batches, truth, precision, World())
         return len(rows)
 
     return run

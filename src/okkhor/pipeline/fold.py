@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
@@ -30,9 +31,9 @@ from okkhor.predictions import Predictions, read_predictions, write_predictions
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.settings import load_stored
-from okkhor.training.averaging import StepAverage, make_epoch_average
+from okkhor.training.averaging import StepAverage
 from okkhor.training.device import Precision, compile_in_place
-from okkhor.training.distributed import Group
+from okkhor.training.distributed import World
 from okkhor.training.fit import fit
 from okkhor.training.freezing import freeze
 from okkhor.training.loop import Batch, Trainer, infer, join_batches
@@ -41,7 +42,7 @@ from okkhor.training.optimizer import make_optimizer, make_schedule
 from okkhor.training.recipe import Recipe
 
 
-def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precision, group: Group) -> None:
+def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precision, group: World) -> None:
     """Train one fold to its end; leaves model.safetensors, oof.parquet, state.pt and log.jsonl in its folder."""
     folder = fold_folder(config.run, fold)
     pin, train = precision.device.type == "cuda", config.train
@@ -52,18 +53,18 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
         training.caches, training.rows, training.labels, augmentation, config.seed, cooldown_from=cooldown_from
     )
     weights = sampling_weights(train.sampling, training.labels)
-    order = ShuffledBatches(len(training.rows), train.batch_size, config.seed, weights, group.rank, group.size)
+    order = ShuffledBatches(len(training.rows), train.batch_size, config.seed, weights, group.rank, group.world_size)
     network = start_network(config, training.graphemes, fold)
     trainer = make_trainer(network, config, precision, training, len(order), group)
     validation = prepared.folds.validation_rows(fold)
     labels = prepared.train.labels(validation)
-    part = validation_part(len(validation), group.rank, group.size)
+    part = validation_part(len(validation), group.rank, group.world_size)
     held_out = CachedImages([prepared.cache], validation[part], {name: labels[name][part] for name in HEAD_NAMES})
     batches = BatchLoader(held_out, BatchesInOrder(len(held_out), train.batch_size), config.data.num_workers, pin)
     print(
         f"Fold {fold}: {len(training.rows):,} images to train on, {len(validation):,} to validate; "
         f"{config.model.backbone} at {config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}"
-        + (f", {group.size} processes." if group.size > 1 else ".")
+        + (f", {group.world_size} processes." if group.world_size > 1 else ".")
     )
     unseen = prepared.folds.unseen(fold) if prepared.folds.has_unseen else None
     truth = Predictions(prepared.train.image_ids(validation), {}, labels, unseen=unseen)
@@ -126,7 +127,7 @@ def make_trainer(
     precision: Precision,
     training: TrainingSet,
     steps_per_epoch: int,
-    group: Group,
+    group: World,
 ) -> Trainer:
     network = place_network(network, precision.device)
     optimizer = make_optimizer(network, config.optimizer)
@@ -143,7 +144,7 @@ def make_trainer(
         ),
         recipe=Recipe(config.train, config.optimizer, config.mix, config.data.size, config.seed),
         ema=StepAverage(network, decay=decay, use_warmup=True) if decay else None,
-        average=make_epoch_average(network) if config.train.swa_epochs else None,
+        average=AveragedModel(network) if config.train.swa_epochs else None,
         freeze=partial(freeze, freeze_epochs=config.train.freeze_epochs),
         group=group,
     )
@@ -154,7 +155,7 @@ def validate(
     batches: Iterable[Batch],
     truth: Predictions,
     precision: Precision,
-    group: Group,
+    group: World,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[dict[str, float], Predictions]:
     """The scores over the whole fold at once, and the predictions that they were computed from.

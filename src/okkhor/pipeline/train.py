@@ -23,7 +23,7 @@ from okkhor.pipeline.run import RUNS, Member, fold_folder, is_begun, is_finished
 from okkhor.schema import HEADS
 from okkhor.settings import differing_settings, load_stored
 from okkhor.training.device import check_compiler, choose_device, choose_precision
-from okkhor.training.distributed import Group, join_group, was_launched
+from okkhor.training.distributed import World, join_world, was_launched
 
 USAGE_SETTINGS = ("decode", "ensemble", "kaggle", "rehearse", "demo", "bench")  # of what is trained already
 FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes", *USAGE_SETTINGS)
@@ -47,9 +47,9 @@ def train_folds(config: Config, folds: Sequence[int]) -> None:
     check_settings(config, folds)
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
-    with join_group(choose_device(config.train.device)) as group, print_once(group):
-        if config.train.batch_size % (config.train.accumulate * group.size):
-            parts = f"{group.size} processes with train.accumulate={config.train.accumulate}"
+    with join_world(choose_device(config.train.device)) as group, print_once(group):
+        if config.train.batch_size % (config.train.accumulate * group.world_size):
+            parts = f"{group.world_size} processes with train.accumulate={config.train.accumulate}"
             raise ConfigError(f"train.batch_size={config.train.batch_size} does not divide among {parts}.")
         prepared = prepare(config)
         if config.overwrite and group.is_main:  # all at once: the same command without overwrite goes on from here
@@ -61,7 +61,7 @@ def train_folds(config: Config, folds: Sequence[int]) -> None:
             run_fold(config, prepared, fold, group)
 
 
-def run_fold(config: Config, prepared: Prepared, fold: int, group: Group) -> None:
+def run_fold(config: Config, prepared: Prepared, fold: int, group: World) -> None:
     """Train a fold that is not finished, then predict the test images. The main process holds the folder meanwhile."""
     folder = fold_folder(config.run, fold)
     with hold(folder) if group.is_main else contextlib.nullcontext():
@@ -81,7 +81,7 @@ def run_fold(config: Config, prepared: Prepared, fold: int, group: Group) -> Non
 
 
 @contextmanager
-def print_once(group: Group) -> Iterator[None]:
+def print_once(group: World) -> Iterator[None]:
     """Of several processes only the main one prints."""
     if group.is_main:
         yield

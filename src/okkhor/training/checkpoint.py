@@ -1,6 +1,10 @@
-"""state.pt: everything that a resume needs. No random state: each step's randomness comes from its number."""
+"""Progress, save_state and load_state: state.pt, all that a resumed run needs.
+
+It holds no random state: the random numbers of a step come from the step's number.
+"""
 
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,14 +17,14 @@ from okkhor.files import replacing
 
 @dataclass
 class Progress:
-    """Where training stands. A resumed run goes on from here as if it had not stopped."""
+    """Where training stands. A resumed run continues from here as if it had not stopped."""
 
-    epoch: int = 0  # the epoch in work, or the next one
-    batch: int = 0  # batches of it that are done
-    loss_sum: float = 0.0  # of those batches
+    epoch: int = 0  # the current or the next one
+    batch: int = 0  # batches done in this epoch
+    loss_sum: float = 0.0  # over those batches
     seconds: float = 0.0  # spent on those batches
-    all_seconds: float = 0.0  # spent on all batches so far
-    num_batches: int = 0  # of an epoch
+    all_seconds: float = 0.0  # spent on all batches and validations so far
+    num_batches: int = 0  # in an epoch
     ended: str = ""  # why training ended before its last epoch
     best_score: float = -1.0
     best_epoch: int = -1
@@ -28,12 +32,12 @@ class Progress:
 
     @property
     def is_trained(self) -> bool:
-        """Whether all of the epoch's batches are done that will be: its validation is next."""
+        """Whether the epoch's batches are done, so that its validation is next."""
         return self.batch > 0 and (self.batch == self.num_batches or bool(self.ended))
 
     @property
     def is_over(self) -> bool:
-        """Whether training ended early, its last validation included."""
+        """Whether training ended early and the last validation is done."""
         return bool(self.ended) and self.batch == 0
 
     def add_seconds(self, seconds: float) -> None:
@@ -44,34 +48,34 @@ class Progress:
         self.epoch, self.batch, self.loss_sum, self.seconds = epoch, 0, 0.0, 0.0
 
 
-def save_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
-    """parts: whatever has a state_dict: network, ema, optimizer, schedule, scaler."""
-    states = {name: part.state_dict() for name, part in parts.items()}
-    # an open file: given a path, torch tells of a full disk by a RuntimeError without its number
+def save_state(path: Path, progress: Progress, stateful: Mapping[str, Any]) -> None:
+    """Write progress and the state_dict of each object: network, ema, optimizer, schedule, scaler."""
+    states = {name: item.state_dict() for name, item in stateful.items()}
+    # an open file: with a path, torch raises a RuntimeError without errno when the disk is full
     with replacing(path) as temporary, temporary.open("wb") as file:
         try:
             torch.save({"progress": asdict(progress), **states}, file)
-        except RuntimeError as error:  # torch's own, on its way out from the system's
+        except RuntimeError as error:  # torch's own, raised while it handles the system's
             raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
-def load_state(path: Path, parts: dict[str, Any]) -> Progress:
-    """Fill the parts in place. Raises InputError for a damaged or unfitting file."""
+def load_state(path: Path, stateful: Mapping[str, Any]) -> Progress:
+    """Fill the objects in place and return the progress. Raises InputError for a damaged or unfit file."""
     try:
-        # torch.save writes a zip file, with checksums that torch.load ignores
+        # torch.save writes a zip file with checksums, which torch.load ignores
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged:
             raise zipfile.BadZipFile(f"{damaged} differs from its checksum")
         state = torch.load(path, map_location="cpu", weights_only=True)
-        for name, part in parts.items():
-            if state[name]:  # a scaler that does nothing has no state
-                part.load_state_dict(state[name])
+        for name, item in stateful.items():
+            if state[name]:  # a disabled scaler has no state
+                item.load_state_dict(state[name])
         return Progress(**state["progress"])
     except (MemoryError, torch.OutOfMemoryError, PermissionError):
-        raise  # not the file's fault: it is worth keeping
+        raise  # the file is not at fault: keep it
     except Exception as error:  # torch.load raises a dozen kinds for a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise InputError(
-            f"{path}: can't go on from this file ({reason}). Delete it, or set overwrite=true, to train from the start."
+            f"{path}: can't resume from this file ({reason}). To start anew delete it, or set overwrite=true."
         ) from error

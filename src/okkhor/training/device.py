@@ -1,4 +1,4 @@
-"""Mixed precision: which number format, and the loss scaling that float16 needs."""
+"""choose_device and choose_precision: where the network computes and in which number format (mixed precision)."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class Precision:
-    """device: where the network computes. dtype: of its matrix products; the weights stay float32."""
+    """The network's device, and the dtype of its matrix products. The weights stay float32."""
 
     device: torch.device
     dtype: torch.dtype
@@ -25,14 +25,17 @@ class Precision:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
     def make_scaler(self) -> torch.amp.GradScaler:
-        """Small float16 gradients vanish unless the loss is scaled up; the other formats have float32's range."""
+        """Create a loss scaler. float16 needs it: small gradients vanish. The other formats have float32's range."""
         return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto`: CUDA where there is one, each process its own, else the CPU. Raises ConfigError for a missing one."""
+    """Choose by train.device: `auto` is CUDA if there is a GPU (one for each process), else the CPU.
+
+    Raises ConfigError for an unknown name or a GPU that is not there.
+    """
     if was_launched() and name.startswith("cuda:"):
-        raise ConfigError(f"train.device={name}: each of several processes has a GPU of its own. Set cuda, or auto.")
+        raise ConfigError(f"train.device={name}: each of several processes has its own GPU. Set cuda, or auto.")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", chosen):
         raise ConfigError(f"train.device={name}: expected auto, cpu, cuda or cuda:<number>.")
@@ -44,29 +47,27 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:
-    """`auto`: bfloat16 where the hardware computes in it, float16 on an older GPU, else float32."""
-    if name == "auto":
-        if device.type == "cuda":
-            name = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-        else:
-            name = "bfloat16" if cpu_has_bfloat16() else "float32"
+    """Choose by train.precision: `auto` is bfloat16 if the hardware has it, else float16 on a GPU, float32 on a CPU.
+
+    A CPU without bfloat16 emulates it, ten times as slow as float32.
+    """
+    if name == "auto" and device.type == "cuda":
+        name = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    elif name == "auto":
+        capabilities = torch.cpu.get_capabilities()
+        native = any(capabilities.get(flag, False) for flag in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))
+        name = "bfloat16" if native else "float32"
     return Precision(device, DTYPES[name])
 
 
-def cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 natively; emulated, a step takes ten times as long as in float32."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))
-
-
 def compile_in_place(network: nn.Module, mode: str) -> None:
-    """Compile at the first batch, unless mode is "none". Copies of the network are not compiled: they are validated."""
+    """Compile the network at its first batch, unless mode is "none". Its copies for validation stay uncompiled."""
     if mode != "none":
         network.compile(mode=mode)
 
 
 def check_compiler(train: TrainConfig, device: torch.device) -> None:
-    """Compile one function now. Raises ConfigError for what training would raise after minutes of preparation."""
+    """Compile one small function. Raises ConfigError now for what training would raise after minutes of preparation."""
     mode = train.compile
     if mode == "none":
         return
@@ -74,7 +75,7 @@ def check_compiler(train: TrainConfig, device: torch.device) -> None:
         raise ConfigError("train.compile=reduce-overhead needs train.accumulate=1; train.compile=default does not.")
     try:
         torch.compile(functional.gelu, mode=mode)(torch.ones(8, device=device))
-    except RuntimeError as error:  # no C++ compiler, no Triton, a GPU that is too old for it
+    except RuntimeError as error:  # no C++ compiler, no Triton, or a GPU that is too old for it
         reason = str(error).partition("\n")[0]
         raise ConfigError(
             f"train.compile={mode}: torch can't compile here ({reason}). Set train.compile=none."

@@ -1,4 +1,4 @@
-"""Several processes that train one network together, each on its part of every batch."""
+"""World: the processes that train one network together, each on its share of every batch."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,45 +15,45 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Group:
-    """rank: this process's number; size: of how many. The one with rank 0 writes files and prints."""
+class World:
+    """world_size: the number of processes. rank: this one's number; rank 0, the main process, writes and prints."""
 
     rank: int = 0
-    size: int = 1
+    world_size: int = 1
 
     @property
     def is_main(self) -> bool:
         return self.rank == 0
 
     def add(self, values: Sequence[float], device: torch.device) -> list[float]:
-        """The sums over all processes."""
-        if self.size == 1:
+        """Return the sum of each value over all processes."""
+        if self.world_size == 1:
             return list(values)
         sums = torch.tensor(values, dtype=torch.float64, device=device)
         distributed.all_reduce(sums)
         return [float(value) for value in sums.tolist()]
 
     def gather(self, value: T) -> list[T]:
-        """Every process's value, in the order of the ranks."""
-        if self.size == 1:
+        """Return every process's value, in the order of the ranks."""
+        if self.world_size == 1:
             return [value]
-        values: list[T] = [value] * self.size
+        values: list[T] = [value] * self.world_size
         distributed.all_gather_object(values, value)
         return values
 
     def agree(self, value: T) -> T:
-        """The main process's value; who comes first waits."""
+        """Return the main process's value. All processes wait for it."""
         return self.gather(value)[0]
 
     def share_buffers(self, network: nn.Module) -> None:
-        """Give every process the main one's batch-norm statistics, so that all validate the same network."""
-        if self.size > 1:
+        """Give all processes the main one's batch-norm statistics: they validate the same network."""
+        if self.world_size > 1:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, 0)
 
     def wrap(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """The network with its gradients averaged over the processes. Made anew where what is trained changes."""
-        if self.size == 1:
+        """Average the gradients over the processes. Wrap again after freezing or thawing parameters."""
+        if self.world_size == 1:
             return network
         return DistributedDataParallel(network, device_ids=[device.index] if device.type == "cuda" else None)
 
@@ -64,21 +64,21 @@ def was_launched() -> bool:
 
 
 def local_rank() -> int:
-    """The number of this process on its machine: of its GPU."""
+    """This process's number on its machine, which is also its GPU's."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 @contextmanager
-def join_group(device: torch.device) -> Iterator[Group]:
-    """The processes that torchrun has started, or this one alone."""
+def join_world(device: torch.device) -> Iterator[World]:
+    """Join the processes that torchrun started; a process that it did not start is alone."""
     if not was_launched():
-        yield Group()
+        yield World()
         return
     if device.type == "cuda":
-        torch.cuda.set_device(device)  # else the collectives of all processes would meet on the first GPU
-    # the others wait while the main process predicts the test images
+        torch.cuda.set_device(device)  # else all processes would communicate through the first GPU
+    # long: the others wait while the main process predicts the test images
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=9))
     try:
-        yield Group(distributed.get_rank(), distributed.get_world_size())
+        yield World(distributed.get_rank(), distributed.get_world_size())
     finally:
         distributed.destroy_process_group()

@@ -17,7 +17,7 @@ from okkhor.processes import StopRequest, stop_on_signals
 from okkhor.training.averaging import measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.loop import Batch, Trainer, train_epoch
-from okkhor.training.monitoring import Events, add_epoch, open_events, profile_steps
+from okkhor.training.monitoring import Events, open_events, profile_steps
 
 
 class Order(Protocol):
@@ -68,7 +68,10 @@ def fit(
         if trainer.group.is_main:
             save_state(state, progress, trainer.parts())
 
-    with stop_on_signals(patient=trainer.group.size > 1) as stop, open_events(folder, progress, wants_events) as events:
+    with (
+        stop_on_signals(patient=trainer.group.world_size > 1) as stop,
+        open_events(folder, progress, wants_events) as events,
+    ):
         check = partial(validate, should_stop=lambda: stop.requested and not stop.patient)
         while progress.epoch < trainer.recipe.train.epochs and not progress.is_over:
             interrupted, was_trained = False, progress.is_trained
@@ -193,8 +196,8 @@ def _end_epoch(
             save(network, predictions, f"-cycle{cycle}")
         with replacing(log) as temporary:
             temporary.write_text("".join(json.dumps(entry) + "\n" for entry in progress.history))
-        add_epoch(events, line, len(order))
-    if not progress.ended and trainer.recipe.is_stale(progress.epoch, progress.best_epoch):
+        events.add_epoch(line, len(order))
+    if not progress.ended and trainer.recipe.stops_early(progress.epoch, progress.best_epoch):
         progress.ended = f"train.patience={trainer.recipe.train.patience} epochs brought no better score"
     progress.start_epoch(progress.epoch + 1)
 

@@ -1,7 +1,7 @@
-"""Training the heads first, and the backbone's layers from its end onwards as the epochs go by.
+"""freeze: train the heads first and the backbone's layers later, from the last to the first.
 
-Gradual unfreezing, Howard and Ruder 2018, arXiv:1801.06146: fresh heads send gradients that are mostly noise, which
-would wear down pretrained layers before the heads have learnt to use them.
+Gradual unfreezing, Howard and Ruder 2018, arXiv:1801.06146: the gradients of new heads are mostly noise, which would
+damage pretrained layers.
 """
 
 from typing import Any
@@ -12,12 +12,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def freeze(network: nn.Module, epoch: int, freeze_epochs: int) -> None:
-    """Let only those parts of network.backbone train whose turn has come; the heads always do.
+    """Freeze the layers of network.backbone that don't train yet in this epoch; the heads always train.
 
-    In epoch 0 none does; the layer groups thaw evenly, from the last to the first; from epoch `freeze_epochs` on all
-    train. A frozen parameter gets no gradient, so that no optimizer moves it; a frozen batch norm uses its running mean
-    and variance and leaves them. Call it after each network.train(), which would set the batch norms to training, and
-    before the network is wrapped for several processes, which looks once at what trains.
+    In epoch 0 all layers are frozen. They thaw evenly, the last group first; from epoch `freeze_epochs` on all train. A
+    frozen parameter has no gradient, so no optimizer moves it. A frozen batch norm uses and keeps its running mean and
+    variance. Call this after each network.train(), which resets the batch norms, and before DistributedDataParallel
+    wraps the network, which looks at requires_grad only then.
     """
     if not freeze_epochs:
         return
@@ -30,7 +30,7 @@ def freeze(network: nn.Module, epoch: int, freeze_epochs: int) -> None:
             parameter = backbone.get_parameter(name)
             parameter.requires_grad_(trains)
             if not trains:
-                parameter.grad = None  # AdamW would decay the weight even at a gradient of 0
+                parameter.grad = None  # with a gradient of 0, AdamW would still decay the weight
     for module in backbone.modules():
         own = list(module.parameters(recurse=False))
         if isinstance(module, _BatchNorm) and own and not any(parameter.requires_grad for parameter in own):
@@ -38,10 +38,10 @@ def freeze(network: nn.Module, epoch: int, freeze_epochs: int) -> None:
 
 
 def group_layers(backbone: nn.Module) -> list[list[str]]:
-    """The names of the backbone's parameters, each once, in groups from the image to the features.
+    """Group the names of the backbone's parameters, from the image to the features.
 
-    The groups are timm's: the stem and then each block, of ResNet-34 each of the 16 pairs of convolutions. The few
-    architectures that have none are grouped by their top modules.
+    The groups are timm's: the stem, then each block (ResNet-34: 16 pairs of convolutions). An architecture without
+    timm's groups is grouped by its top modules.
     """
     group_matcher: Any = getattr(backbone, "group_matcher", None)
     if group_matcher is not None:

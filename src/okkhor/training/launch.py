@@ -1,4 +1,4 @@
-"""Several processes for one command, by torchrun's engine; each of them runs the command again, as one of the group."""
+"""launch: run one command in several processes by torchrun's engine."""
 
 import logging
 import os
@@ -13,15 +13,15 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from okkhor.errors import LOST_ANOTHER, InputError
 from okkhor.processes import SIGNALS, bound_to_this_process
 
-TIME_TO_SAVE = 60  # seconds that processes have after Ctrl-C
+TIME_TO_SAVE = 60  # seconds that the processes have after Ctrl-C
 
 
 def launch(command: str, arguments: Sequence[str], processes: int) -> None:
-    """Run `command` with these arguments in so many processes on this machine, each with its share of the cores.
+    """Run `command` with these arguments in several processes on this machine, which share its cores evenly.
 
-    Raises SystemExit with the status of the process that failed, InputError where one was killed.
+    Raises SystemExit with the status of the process that failed, InputError if a process was killed.
     """
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes tell it themselves
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes report errors themselves
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
     settings = LaunchConfig(
@@ -40,22 +40,17 @@ def launch(command: str, arguments: Sequence[str], processes: int) -> None:
     try:
         elastic_launch(settings, program)(*rest)
     except ChildFailedError as error:
-        status = min((failure.exitcode for failure in error.failures.values()), key=rank_cause)
+        # The cause: a signal (below 0), then a bug, then a told error. Last come the effects of another's end: torch's
+        # SIGTERM to the remaining processes, and LOST_ANOTHER.
+        statuses = (failure.exitcode for failure in error.failures.values())
+        status = min(statuses, key=lambda status: (status == LOST_ANOTHER, status == -SIGTERM, status))
         if status == LOST_ANOTHER:
-            raise InputError(f"The {processes} processes do not reach each other on this machine's network.") from None
-        if status < 0:  # which has told nothing itself
+            raise InputError(f"The {processes} processes can't reach each other on this machine's network.") from None
+        if status < 0:  # a killed process has reported nothing
             raise InputError(
-                f"A process of the {processes} was ended by {Signals(-status).name}, by the system if memory "
-                "ran out. Type the same again to go on from the last saved state."
+                f"One of the {processes} processes was ended by {Signals(-status).name}, by the system if memory "
+                "ran out. Type the same command again to resume from the last saved state."
             ) from None
         raise SystemExit(status) from None
     except SignalException:
         raise KeyboardInterrupt from None
-
-
-def rank_cause(status: int) -> tuple[bool, bool, int]:
-    """A signal, which is below 0, comes before a bug and what was told.
-
-    What follows from another's end comes last: torch's SIGTERM to those that are left, and LOST_ANOTHER.
-    """
-    return status == LOST_ANOTHER, status == -SIGTERM, status

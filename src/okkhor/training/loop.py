@@ -20,7 +20,7 @@ from okkhor.errors import InputError
 from okkhor.predictions import Labels, Predictions
 from okkhor.schema import HEAD_NAMES, MARGINALS
 from okkhor.training.device import Precision
-from okkhor.training.distributed import Group
+from okkhor.training.distributed import World
 from okkhor.training.mixing import MixedBatch, mix_batch
 from okkhor.training.recipe import Recipe
 
@@ -57,7 +57,7 @@ class Trainer:
     ema: ModelEmaV3 | None = None
     average: AveragedModel | None = None
     freeze: Callable[[nn.Module, int], None] = _train_all
-    group: Group = field(default_factory=Group)
+    group: World = field(default_factory=World)
 
     @property
     def best_network(self) -> nn.Module:
@@ -114,7 +114,7 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: i
     norm = clip_gradient(trainer.network, trainer.recipe.optimizer.clip_norm)
     # read once, when all of the step's kernels but the optimizer's are queued: a GPU is idle while it is waited for
     own, length = torch.stack([total, norm.to(total)]).tolist()
-    value = trainer.group.add([own], trainer.precision.device)[0] / trainer.group.size
+    value = trainer.group.add([own], trainer.precision.device)[0] / trainer.group.world_size
     check_finite(trainer, "loss", value)
     if not trainer.scaler.is_enabled():  # which skips such a step itself, and lowers its scale
         check_finite(trainer, "length of the gradient", length)

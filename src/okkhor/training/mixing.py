@@ -1,4 +1,4 @@
-"""Two images of a batch as one, with the labels of both."""
+"""mix_batch: two images of a batch as one, with the labels of both (CutMix, MixUp, FMix)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from okkhor.config import MixConfig
 
-FMIX_DECAY = 3.0  # power of the frequency by which noise is damped: smooth areas; Harris et al. 2020, arXiv:2002.12047
+FMIX_DECAY = 3.0  # noise is divided by frequency^3, which makes areas smooth; Harris et al. 2020, arXiv:2002.12047
 
 
 @dataclass(frozen=True)
 class MixedBatch:
     """images: (B, 1, H, W) uint8. labels, partners: (B, K) int64, of the first and of the mixed-in image.
 
-    share: of the first image, 0 to 1; 1 where nothing was mixed.
+    share: of the first image, 0 to 1; 1 if nothing was mixed.
     """
 
     images: torch.Tensor
@@ -28,7 +28,7 @@ class MixedBatch:
 def mix_batch(images: torch.Tensor, labels: torch.Tensor, config: MixConfig, seed: Sequence[int]) -> MixedBatch:
     """Mix each image of (B, 1, H, W) uint8 with another one of the batch, by one of the kinds or not at all.
 
-    seed: fixes everything. No image is its own partner; a batch of one image stays as it is.
+    seed: fixes all random draws. No image is its own partner; a batch of one image stays unmixed.
     """
     generator = np.random.default_rng(np.random.SeedSequence(list(seed)))
     kind = choose_kind(config, generator.random())
@@ -44,12 +44,12 @@ def mix_batch(images: torch.Tensor, labels: torch.Tensor, config: MixConfig, see
         make_mask = make_rectangle if kind == "cutmix" else make_smooth_area
         kept = make_mask(height, width, share, generator)
         mixed = torch.where(torch.from_numpy(kept).to(images.device), images, images[partner])
-        share = float(kept.mean())  # of the pixels that were really kept, not of those that were asked for
+        share = float(kept.mean())  # of the pixels that were kept: a rectangle may be cut off at the border
     return MixedBatch(mixed, labels, labels[partner], share)
 
 
 def choose_kind(config: MixConfig, draw: float) -> str | None:
-    """The kind for a number drawn evenly from 0 to 1."""
+    """Turn a uniform draw from 0 to 1 into a kind, by the probabilities of the settings."""
     for kind in ("cutmix", "mixup", "fmix"):
         draw -= getattr(config, kind)
         if draw < 0:
@@ -58,7 +58,7 @@ def choose_kind(config: MixConfig, draw: float) -> str | None:
 
 
 def choose_partners(num_images: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """(B,) int64: for each image another one, each used once: its successor in a ring in random order."""
+    """Choose another image for each one, each once: its predecessor in a ring in random order. (B,) int64."""
     ring = generator.permutation(num_images)
     partners = np.empty(num_images, np.int64)
     partners[ring] = np.roll(ring, 1)
@@ -66,7 +66,7 @@ def choose_partners(num_images: int, generator: np.random.Generator) -> NDArray[
 
 
 def make_rectangle(height: int, width: int, share: float, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """(H, W) bool: false in a rectangle of 1 - share of the area around a random centre, cut off at the border.
+    """(H, W) bool: False in a rectangle of 1 - share of the area around a random centre, cut off at the border.
 
     CutMix, Yun et al. 2019, arXiv:1905.04899.
     """
@@ -80,7 +80,7 @@ def make_rectangle(height: int, width: int, share: float, generator: np.random.G
 
 
 def make_smooth_area(height: int, width: int, share: float, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """(H, W) bool: true where random noise without high frequencies is highest, in `share` of the pixels.
+    """(H, W) bool: True for the `share` of pixels where low-frequency noise is highest.
 
     FMix, Harris et al. 2020, arXiv:2002.12047.
     """

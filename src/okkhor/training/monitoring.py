@@ -1,9 +1,9 @@
-"""TensorBoard's event files, for curves while training runs; log.jsonl stays the source."""
+"""open_events: TensorBoard's curves while training runs (log.jsonl stays the source). profile_steps: a trace."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
@@ -11,60 +11,58 @@ from torch.profiler import ProfilerActivity, profile, schedule
 from okkhor.files import replacing
 from okkhor.training.checkpoint import Progress
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
-class Events(Protocol):
-    """What is used of torch's SummaryWriter."""
-
-    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None: ...
-
-    def flush(self) -> None: ...
+SKIPPED_STEPS = 3  # the first ones allocate memory and choose algorithms; in the last the profiler itself starts
+TRACED_STEPS = 3
+ROWS = 15  # of the printed table
 
 
-class NoEvents:
-    """Where none are asked for."""
+class Events:
+    """Scalars for TensorBoard; without a writer they go nowhere."""
 
-    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None: ...
+    def __init__(self, writer: "SummaryWriter | None" = None) -> None:
+        self.writer = writer
 
-    def flush(self) -> None: ...
+    def add_scalar(self, tag: str, value: float, step: int) -> None:
+        if self.writer is not None:
+            self.writer.add_scalar(tag, value, step)
+
+    def add_epoch(self, line: Mapping[str, Any], steps_per_epoch: int) -> None:
+        """Add a line of log.jsonl at its epoch's last step."""
+        for name, value in line.items():
+            if name != "epoch":
+                self.add_scalar(f"epoch/{name}", value, int(line["epoch"]) * steps_per_epoch)
+        if self.writer is not None:
+            self.writer.flush()
 
 
 @contextmanager
 def open_events(folder: Path, progress: Progress, wanted: bool) -> Iterator[Events]:
-    """Event files in a fold's folder, from where training stands.
+    """Open event files in a fold's folder, from where training stands.
 
-    What a killed run wrote of later steps, which are done again, TensorBoard leaves out. Where the run was begun
-    without events, its epochs so far are written first.
+    TensorBoard drops later steps of a killed run, which are done again. In a run that started without events, the
+    epochs so far are written first.
     """
     if not wanted:
-        yield NoEvents()
+        yield Events()
         return
     from torch.utils.tensorboard import SummaryWriter  # an extra, and slow to import
 
     is_first = not any(folder.glob("events.out.tfevents.*"))
     step = progress.epoch * progress.num_batches + progress.batch
-    with SummaryWriter(folder, purge_step=step + 1) as events:
+    with SummaryWriter(folder, purge_step=step + 1) as writer:
+        events = Events(writer)
         for line in progress.history if is_first else ():
-            add_epoch(events, line, progress.num_batches)
+            events.add_epoch(line, progress.num_batches)
         yield events
 
 
-def add_epoch(events: Events, line: Mapping[str, Any], steps_per_epoch: int) -> None:
-    """A line of log.jsonl, at the step that ended its epoch, or would have."""
-    for name, value in line.items():
-        if name != "epoch":
-            events.add_scalar(f"epoch/{name}", value, int(line["epoch"]) * steps_per_epoch)
-    events.flush()
-
-
-SKIPPED_STEPS = 3  # the first ones allocate memory and choose algorithms; of the last, the profiler itself starts
-TRACED_STEPS = 3
-ROWS = 15  # of the table
-
-
 def profile_steps(losses: Iterable[float], device: torch.device, path: Path) -> Iterator[float]:
-    """The same losses; meanwhile steps are traced into the file, and what costs most is printed.
+    """Yield the losses; meanwhile trace TRACED_STEPS steps into `path` and print what costs most.
 
-    The file is for chrome://tracing or ui.perfetto.dev. With fewer batches than SKIPPED_STEPS + TRACED_STEPS: nothing.
+    chrome://tracing and ui.perfetto.dev show the file. It needs SKIPPED_STEPS + TRACED_STEPS steps at least.
     """
 
     def report(profiler: profile) -> None:

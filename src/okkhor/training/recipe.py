@@ -1,15 +1,15 @@
-"""What the number of an epoch decides."""
+"""Recipe: what the settings say for an epoch, by its number."""
 
 from dataclasses import dataclass
 
 from okkhor.config import MixConfig, OptimizerConfig, TrainConfig
 
-SIZE_STEP = 8  # pixels: sizes between the first and the last are multiples of it
+SIZE_STEP = 8  # pixels: sizes between the first and the last are multiples
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings that the loop reads. image_size: height and width of the cached images, pixels."""
+    """The settings of the training loop. image_size: height and width of the cached images, pixels."""
 
     train: TrainConfig
     optimizer: OptimizerConfig
@@ -18,7 +18,7 @@ class Recipe:
     seed: int
 
     def size_in(self, epoch: int) -> int:
-        """Height and width that the images of an epoch are resized to: pixels, growing in the first half."""
+        """Height and width of an epoch's images, pixels: they grow from first_size in the first half of the epochs."""
         if not self.train.first_size:
             return self.image_size
         share = min(1.0, 2 * epoch / self.train.epochs)
@@ -29,15 +29,15 @@ class Recipe:
         return epoch < self.train.epochs - self.mix.cooldown_epochs
 
     def averages_after(self, epoch: int) -> bool:
-        """Whether the weights at this epoch's end are among those of stochastic weight averaging."""
+        """Whether stochastic weight averaging (SWA) takes the weights at the end of this epoch."""
         return epoch >= self.train.epochs - self.train.swa_epochs
 
     def snapshot_after(self, epoch: int) -> int | None:
-        """The number of the cycle that ends with this epoch, where there are several."""
+        """The number of the cycle that ends with this epoch; None if none ends, or if there is only one cycle."""
         length = self.train.epochs // self.optimizer.cycles
         ends = self.optimizer.cycles > 1 and (epoch + 1) % length == 0
         return (epoch + 1) // length - 1 if ends else None
 
-    def is_stale(self, epoch: int, best_epoch: int) -> bool:
-        """Whether `patience` epochs, up to and with this one, brought no better score."""
+    def stops_early(self, epoch: int, best_epoch: int) -> bool:
+        """Early stopping: whether the last `patience` epochs, this one included, brought no better score."""
         return 0 < self.train.patience <= epoch - best_epoch
