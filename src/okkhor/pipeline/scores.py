@@ -58,7 +58,7 @@ def read_groups(config: Config, predictions: Predictions) -> NDArray[np.int64] |
     if not config.folds.group:
         return None
     root = Path(config.data.root)
-    table = read_train_table(root, read_class_map(root)).set_index("image_id")
+    table = read_train_table(root).set_index("image_id")
     return pd.factorize(table.loc[predictions.image_ids, config.folds.group])[0].astype(np.int64)
 
 
