@@ -19,8 +19,8 @@ def glyphs(num_images: int = 16, size: int = 64) -> np.ndarray:
     return images
 
 
-def change(policy: str, images: np.ndarray, seed: int = 0, strength: float = 1.0, probability: float = ALWAYS):  # type: ignore[no-untyped-def]
-    return Augmentation(AugmentConfig(policy=policy, strength=strength, probability=probability))(images, seed)
+def change(policy: str, images: np.ndarray, seed: int = 0, **factors: float) -> np.ndarray:
+    return Augmentation(AugmentConfig(policy, **{"probability": ALWAYS, **factors}))(images, seed)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -35,8 +35,8 @@ def test_each_transform_changes_images_each_in_its_own_way_and_keeps_shape_and_d
     images = glyphs()
     images.flags.writeable = False
     changed = change(name, images)
-    assert (changed.shape, changed.dtype) == (images.shape, np.uint8)
-    np.testing.assert_array_equal(images, glyphs())
+    assert changed.dtype == np.uint8
+    assert changed.shape == images.shape
     assert (changed != images).any(axis=(1, 2)).mean() > (0.4 if name == "dropout" else 0.8)  # holes may miss the ink
     assert len(np.unique(changed.reshape(16, -1), axis=0)) >= (2 if name == "contrast" else 6)
     assert (change(name, images, seed=1) != changed).any()
@@ -44,27 +44,24 @@ def test_each_transform_changes_images_each_in_its_own_way_and_keeps_shape_and_d
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_a_stronger_transform_changes_more_and_strength_0_nothing(name: str) -> None:
-    images = glyphs(48)
-    amounts = [
-        np.abs(change(name, images, strength=strength).astype(int) - images).mean() for strength in (0, 0.3, 1, 2)
-    ]
+    images = glyphs(48).astype(int)
+    amounts = [np.abs(change(name, glyphs(48), strength=strength) - images).mean() for strength in (0, 0.3, 1, 2)]
     assert amounts[0] == 0
     assert amounts == sorted(amounts)
     assert amounts[1] < 0.8 * amounts[3]
 
 
-@pytest.mark.parametrize("name", sorted(set(TRANSFORMS) - {"noise"}))
-def test_paper_stays_paper_and_new_ground_is_paper(name: str) -> None:
+def test_paper_stays_paper_and_new_ground_is_paper() -> None:
     paper = np.zeros((8, 64, 64), np.uint8)
-    np.testing.assert_array_equal(change(name, paper), paper)
+    for name in set(TRANSFORMS) - {"noise"}:
+        np.testing.assert_array_equal(change(name, paper), paper)
 
 
-@pytest.mark.parametrize("size", [32, 128])
-def test_a_transform_looks_alike_at_each_size(size: int) -> None:
-    """The share of the image that changes, at another size."""
-    for name in sorted(set(TRANSFORMS) - {"noise", "blur"}):  # at 32 pixels a blur is less than one
-        amounts = [np.abs(change(name, glyphs(48, s), seed=2).astype(int) - glyphs(48, s)).mean() for s in (64, size)]
-        assert 0.3 < amounts[0] / amounts[1] < 3, name
+def test_a_transform_changes_a_like_share_of_the_image_at_each_size() -> None:
+    for name in set(TRANSFORMS) - {"noise", "blur"}:  # at 32 pixels a blur is less than one
+        sizes = (32, 64, 128)
+        amounts = [np.abs(change(name, glyphs(48, s), seed=2).astype(int) - glyphs(48, s)).mean() for s in sizes]
+        assert max(amounts) < 3 * min(amounts), name
 
 
 def test_erased_rectangles_have_the_area_that_random_erasing_gives_them() -> None:
@@ -93,7 +90,6 @@ def test_in_the_cooldown_images_are_changed_less() -> None:
 
 def test_a_policy_is_a_name_or_transforms_joined_by_plus() -> None:
     assert parse_policy("light") == parse_policy("affine+erase")
-    assert parse_policy("none") == ()
     for policy in ("havy", "affine+flip", ""):
         with pytest.raises(ConfigError, match=r"augment\.policy=.*Policies: none, affine, light"):
             parse_policy(policy)

@@ -1,31 +1,35 @@
-"""Images of any format, size and depth become one plane of gray, or are refused in a sentence."""
+"""Images of any format, size and depth become one plane of gray, and photos of a grapheme scans of it."""
 
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from helpers import Refused
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from okkhor.data.photos import read_photo
+from okkhor.config_rendering import HandConfig
+from okkhor.data.photos import INK_HEIGHT, INK_WIDTH, read_photo, scan_photo
+from okkhor.data.pixels import prepare_image
 from okkhor.errors import InputError
+from okkhor.rendering.drawing import draw_grapheme
+from okkhor.rendering.fonts import find_faces
+from okkhor.rendering.hands import make_writers
+from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
+Gray = NDArray[np.uint8]
 GRAY = np.add.outer(np.arange(0, 120, 2), np.arange(0, 90, 1)).astype(np.uint8)  # (60, 90), different at every corner
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.gif", "a.pgm"])
 def test_formats_without_loss_give_the_pixels_back(tmp_path: Path, name: str) -> None:
-    Image.fromarray(GRAY).save(tmp_path / name)
-    assert np.array_equal(read_photo(tmp_path / name), GRAY)
-    assert np.array_equal(read_photo(str(tmp_path / name)), read_photo(tmp_path / name))
-
-
-def test_a_path_an_image_and_an_array_are_read_alike(tmp_path: Path) -> None:
-    Image.fromarray(GRAY).save(tmp_path / "a.png")
-    for photo in (tmp_path / "a.png", Image.fromarray(GRAY), GRAY, GRAY[:, :, None], np.stack([GRAY] * 3, axis=2)):
+    path = tmp_path / name
+    Image.fromarray(GRAY).save(path)
+    for photo in (path, str(path), Image.open(path), GRAY, GRAY[:, :, None], np.stack([GRAY] * 3, axis=2)):
         assert np.array_equal(read_photo(photo), GRAY)
 
 
@@ -36,21 +40,18 @@ def test_colours_become_their_brightness(tmp_path: Path) -> None:
     assert read_photo(tmp_path / "b.tif")[0, 0] == 0
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_what_is_transparent_is_white(tmp_path: Path, mode: str) -> None:
     colours = np.zeros((8, 8, 4), np.uint8)
     colours[:, 4:, 3] = 255  # black, its left half transparent
-    image = Image.fromarray(colours).convert("LA" if mode in ("LA", "PA") else "RGBA")
     if mode == "P":
-        image = Image.fromarray(np.where(colours[:, :, 3] > 0, 1, 0).astype(np.uint8), "L").convert("P")
+        image = Image.fromarray((colours[:, :, 3] > 0).astype(np.uint8), "L").convert("P")
         image.putpalette([0, 0, 0, 0, 0, 0])
         image.save(tmp_path / "a.png", transparency=0)
     else:
-        image.convert(mode).save(tmp_path / "a.png") if mode != "PA" else image.save(tmp_path / "a.png")
-    gray = read_photo(tmp_path / "a.png")
-    assert (gray[:, :4] == 255).all()
-    assert (gray[:, 4:] == 0).all()
-    assert read_photo(colours)[0].tolist() == [255] * 4 + [0] * 4
+        Image.fromarray(colours).convert(mode).save(tmp_path / "a.png")
+    for photo in (tmp_path / "a.png", colours):
+        assert read_photo(photo).tolist() == [[255] * 4 + [0] * 4] * 8
 
 
 def test_sixteen_bits_and_fractions_are_brought_to_eight(tmp_path: Path) -> None:
@@ -63,53 +64,44 @@ def test_sixteen_bits_and_fractions_are_brought_to_eight(tmp_path: Path) -> None
     assert np.array_equal(read_photo(GRAY > 100), np.where(GRAY > 100, 255, 0))
 
 
-@pytest.mark.parametrize(
-    ("orientation", "turned"), [(3, np.rot90(GRAY, 2)), (6, np.rot90(GRAY, 3)), (8, np.rot90(GRAY))]
-)
-def test_a_photo_is_turned_as_the_camera_was_held(tmp_path: Path, orientation: int, turned: NDArray[np.uint8]) -> None:
+@pytest.mark.parametrize(("orientation", "turns"), [(3, 2), (6, 3), (8, 1)])
+def test_a_photo_is_turned_as_the_camera_was_held(tmp_path: Path, orientation: int, turns: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(GRAY).save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(read_photo(tmp_path / "a.png"), turned)
+    assert np.array_equal(read_photo(tmp_path / "a.png"), np.rot90(GRAY, turns))
 
 
-def test_a_large_jpeg_is_decoded_small(tmp_path: Path) -> None:
-    Image.fromarray(np.kron(GRAY, np.ones((100, 100), np.uint8))).save(tmp_path / "a.jpg")
-    gray = read_photo(tmp_path / "a.jpg")
+def test_a_large_jpeg_is_decoded_small_and_so_may_have_more_pixels_than_a_png(tmp_path: Path) -> None:
+    large = Image.fromarray(np.kron(GRAY, np.ones((100, 100), np.uint8)))
+    for name in ("phone.jpg", "phone.png"):
+        large.save(tmp_path / name)
+    gray = read_photo(tmp_path / "phone.jpg", 5_000_000)
     assert gray.shape == (1500, 2250)
-    assert (
-        np.abs(np.asarray(Image.fromarray(gray).resize((90, 60), Image.Resampling.BOX)).astype(int) - GRAY).max() <= 2
-    )
+    small = np.asarray(Image.fromarray(gray).resize((90, 60), Image.Resampling.BOX))
+    assert np.abs(small.astype(int) - GRAY).max() <= 2
+    with pytest.raises(InputError, match="9,000 x 6,000"):
+        read_photo(tmp_path / "phone.png", 5_000_000)
 
 
 def test_what_is_no_image_is_refused_with_its_path(tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "text.png").write_text("a letter")
     (tmp_path / "empty.jpg").touch()
     Image.fromarray(GRAY).save(tmp_path / "whole.png")
+    Image.fromarray(GRAY).save(tmp_path / "program.eps")  # Pillow would start Ghostscript
     (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:70])
     refused(["none.png", "no such image"], read_photo, tmp_path / "none.png")
-    refused(["text.png", "not an image"], read_photo, tmp_path / "text.png")
-    refused(["empty.jpg", "not an image"], read_photo, tmp_path / "empty.jpg")
+    for name in ("text.png", "empty.jpg", "program.eps"):
+        refused([name, "not an image in a known format"], read_photo, tmp_path / name)
     refused(["half.png", "can't be read"], read_photo, tmp_path / "half.png")
     refused(["can't be read", "directory"], read_photo, tmp_path)
-
-
-def write_blank_png(width: int, height: int) -> bytes:
-    """A whole one, all black, of 1 bit a pixel."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    rows = zlib.compress(bytes((1 + -(-width // 8)) * height))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def test_a_small_file_of_89_megapixels_is_refused_before_any_is_decoded(
     tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "bomb.png"
-    path.write_bytes(write_blank_png(9400, 9400))
+    Image.new("1", (9400, 9400)).save(path)
     assert path.stat().st_size < 500_000
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("it is decoded"))
     refused(["bomb.png", "9,400 x 9,400 pixels", "at most 50,000,000"], read_photo, path)
@@ -117,35 +109,99 @@ def test_a_small_file_of_89_megapixels_is_refused_before_any_is_decoded(
 
 
 def test_a_header_of_billions_of_pixels_is_refused(tmp_path: Path, refused: Refused) -> None:
-    content = write_blank_png(1, 1)
+    path = tmp_path / "bomb.png"
+    Image.new("L", (1, 1)).save(path)
+    content = path.read_bytes()
     header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-    (tmp_path / "bomb.png").write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
-    refused(["bomb.png", "more than 50,000,000 pixels"], read_photo, tmp_path / "bomb.png")
+    path.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
+    refused(["bomb.png", "3600000000 pixels", "at most 50,000,000 pixels"], read_photo, path)
 
 
-def test_a_jpeg_of_more_pixels_is_read_since_it_is_decoded_small(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5_000_000)  # above which Pillow warns, and below twice that
-    Image.new("L", (3600, 2700), 200).save(tmp_path / "phone.jpg")
-    Image.new("L", (3600, 2700), 200).save(tmp_path / "phone.png")
-    assert read_photo(tmp_path / "phone.jpg", 5_000_000).shape == (1350, 1800)
-    with pytest.raises(InputError, match="3,600 x 2,700"):
-        read_photo(tmp_path / "phone.png", 5_000_000)
+def test_an_array_that_is_no_image_is_refused(refused: Refused) -> None:
+    for shape in ((0, 9), (3, 9, 9), (9,)):
+        refused(["the image: an array of shape", "expected (H, W)"], read_photo, np.zeros(shape))
+    for value in (np.nan, 200.0, -1, 1j):
+        refused(["the image:", "out of range, expected uint8"], read_photo, np.full((9, 9), value))
 
 
-def test_a_format_that_starts_other_programs_is_not_read(tmp_path: Path, refused: Refused) -> None:
-    Image.fromarray(GRAY).save(tmp_path / "a.eps")
-    refused(["a.eps", "not an image of a kind that is read here"], read_photo, tmp_path / "a.eps")
+@pytest.fixture(scope="module", params=["ক্ষি", "র্গা", "ড়"])
+def scan(request: pytest.FixtureRequest) -> Gray:
+    generator = np.random.default_rng(3)
+    ranges = HandConfig(scraps=(0.0, 0.0), cut=(0.0, 0.0))  # of ink at the edge a photo has more
+    handwritten, others = find_faces(())
+    return draw_grapheme(request.param, make_writers(handwritten, others, 1, ranges, generator)[0], ranges, generator)
 
 
-@pytest.mark.parametrize(
-    "pixels",
-    [
-        *(np.zeros((0, 9)), np.zeros((3, 9, 9)), np.zeros(9), np.zeros((9, 9), complex)),
-        *(np.full((9, 9), np.nan), np.full((9, 9), 200.0), np.full((9, 9), -1)),
-    ],
-    ids=lambda pixels: f"{pixels.dtype}{pixels.shape}{pixels.max(initial=0)}",
-)
-def test_an_array_that_is_no_image_is_refused(pixels: NDArray[np.generic], refused: Refused) -> None:
-    refused(["the image:", "xpected"], read_photo, pixels)
+def widen(scan: Gray) -> Gray:
+    return np.pad(scan, ((80, 150), (200, 60)), constant_values=252)
+
+
+def enlarge(scan: Gray, factor: float) -> Gray:
+    return cv2.resize(scan, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA)
+
+
+def cut_close(scan: Gray) -> Gray:
+    rows, columns = np.flatnonzero((scan < 128).any(axis=1)), np.flatnonzero((scan < 128).any(axis=0))
+    return scan[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def shade(scan: Gray, soft: float) -> Gray:
+    """A photo: yellowish grainy paper under a lamp, with the shadow of a hand whose edge is `soft` pixels wide."""
+    photo = enlarge(widen(scan), 2).astype(np.float32)
+    down, right = np.mgrid[: photo.shape[0], : photo.shape[1]].astype(np.float32)
+    photo *= 0.9 - 0.4 * right / photo.shape[1]
+    photo *= 1 - 0.225 * (1 + np.tanh((down - 300 - 0.4 * right) / (2 * soft)))
+    photo += np.random.default_rng(0).normal(0, 4, photo.shape)
+    return photo.clip(0, 255).astype(np.uint8)
+
+
+CHANGES: dict[str, Callable[[Gray], Gray]] = {
+    "more paper": widen,
+    "four times as large": lambda scan: enlarge(scan, 4),
+    "half as large": lambda scan: enlarge(scan, 0.5),
+    "cut close": cut_close,
+    "white on black": lambda scan: 255 - widen(scan),
+    "white on black, cut close": lambda scan: 255 - cut_close(scan),
+    "white on black, as large as a scan": lambda scan: 255 - scan,
+    "faint on gray": lambda scan: (widen(scan) * 0.25 + 100).astype(np.uint8),
+    "a soft shadow": lambda scan: shade(scan, 40),
+    "a hard shadow": lambda scan: shade(scan, 1.5),
+    "chalk on a board in the light": lambda scan: 255 - shade(scan, 40),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_changed_photo_becomes_a_scan_like_the_competitions(scan: Gray, change: Callable[[Gray], Gray]) -> None:
+    result = scan_photo(change(scan))
+    assert result.dtype == np.uint8
+    assert result.shape == (IMAGE_HEIGHT, IMAGE_WIDTH)
+    expected, found = (prepare_image(image, 48, crop_to_ink=True).ravel() for image in (scan, result))
+    assert np.corrcoef(expected, found)[0, 1] > 0.9
+    height, width = cut_close(result).shape
+    smallest = 0.85 if change is CHANGES["half as large"] else 0.87
+    assert smallest < max(height / INK_HEIGHT, width / INK_WIDTH) < 1.05
+    close = cut_close(scan)
+    assert width / height == pytest.approx(close.shape[1] / close.shape[0], rel=0.1)  # not stretched
+    assert (result[[0, -1]] > 250).all()
+    assert np.percentile(result[result < 128], 25) < 60
+
+
+def test_an_image_like_the_competitions_is_returned_unchanged(scan: Gray) -> None:
+    assert scan_photo(scan) is scan
+
+
+@pytest.mark.parametrize("shape", [(137, 236), (900, 600), (40, 40)])
+def test_blank_paper_and_a_photo_of_a_few_pixels_are_refused(shape: tuple[int, int], refused: Refused) -> None:
+    grain = np.random.default_rng(0).normal(0, 5, shape)
+    light = np.linspace(220, 90, shape[1])  # the lamp is on the left
+    for blank in (np.zeros(shape), np.full(shape, 255), 240 + grain, light + grain):
+        refused(["the image: no ink"], scan_photo, blank.clip(0, 255).astype(np.uint8))
+        refused(["a.png:", "x 15 pixels", "16"], scan_photo, blank[:15].astype(np.uint8), "a.png")
+
+
+def test_specks_do_not_move_the_letter(scan: Gray) -> None:
+    photo = enlarge(widen(scan), 2)
+    expected = scan_photo(photo)
+    for row, column in ((30, 40), (200, 900), (700, 500)):
+        photo[row : row + 2, column : column + 2] = 0
+    assert np.corrcoef(expected.ravel(), scan_photo(photo).ravel())[0, 1] > 0.99

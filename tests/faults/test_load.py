@@ -99,9 +99,8 @@ def fold_millions(folder: Path) -> None:
     table = GRAPHEMES.iloc[random.integers(0, len(GRAPHEMES), 2 * ROWS)].reset_index(drop=True)
     table.insert(0, "image_id", [f"Train_{number}" for number in range(2 * ROWS)])
     table.to_csv(folder / "train.csv", index=False)
-    classes = {head.name: [""] * head.num_classes for head in HEADS}
     started = time.monotonic()
-    read = read_train_table(folder, classes)
+    read = read_train_table(folder)
     folds = load_folds(read, folder, FoldsConfig())
     assert len(folds.numbers) == 2 * ROWS
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

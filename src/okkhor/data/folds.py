@@ -1,6 +1,5 @@
-"""The split of train.csv into folds: made once, kept in a file of folds/, audited each time."""
+"""`load_folds` splits train.csv into folds once and keeps them in a file of folds/; `audit_folds` checks them."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from okkhor.config import FoldsConfig
 from okkhor.data.holdout import UNSEEN, check_groups_apart, check_held_out, hold_out_graphemes, split_by_group
-from okkhor.data.tables import check_unique, read_csv, read_header
+from okkhor.data.tables import check_cells, read_csv
 from okkhor.errors import InputError
 from okkhor.files import holding, replacing
 from okkhor.label_triples import number_triples
@@ -23,16 +22,12 @@ FOLDS = Path("folds")
 
 @dataclass(frozen=True)
 class Folds:
-    """The split of the N images of train.csv. path: the file that keeps it.
+    """The split of the N images of train.csv."""
 
-    numbers: (N,) int64, the fold that validates with each image. unseen_in: (N,) int64, the fold whose training lacks
-    all images of its grapheme, -1 for none. group: the column of train.csv of which no value is on both sides, or "".
-    """
-
-    numbers: NDArray[np.int64]
-    unseen_in: NDArray[np.int64]
-    path: Path
-    group: str = ""
+    numbers: NDArray[np.int64]  # (N,): the fold that validates with each image
+    unseen_in: NDArray[np.int64]  # (N,): the fold whose training lacks all images of the same grapheme, or -1
+    path: Path  # the file that keeps the split
+    group: str = ""  # the column of train.csv whose values each belong to one fold only
 
     def training_rows(self, fold: int) -> NDArray[np.int64]:
         return np.flatnonzero((self.numbers != fold) & (self.unseen_in != fold))
@@ -51,51 +46,45 @@ class Folds:
 
 @dataclass(frozen=True)
 class Audit:
-    """What audit_folds measured.
+    """The measurements of audit_folds, for each fold or for each head."""
 
-    sizes: images of each fold. deviations: for each head, the largest difference between a class's share of a fold
-    and its share of the whole, in percentage points. absent, single: for each head, the classes of which train.csv has
-    no image, or one only, which the fold that holds it out can't learn. unseen_graphemes: the number that each fold's
-    training lacks. unseen_shares: the share of each fold's validation images that are of them, 0 to 1.
-    """
-
-    sizes: list[int]
-    deviations: dict[str, float]
-    absent: dict[str, list[int]]
-    single: dict[str, list[int]]
-    unseen_graphemes: list[int]
-    unseen_shares: list[float]
+    sizes: list[int]  # images of each fold
+    deviations: dict[str, float]  # the most that a class's share of a fold differs from that of all, percentage points
+    absent: dict[str, list[int]]  # the classes without an image in train.csv
+    single: dict[str, list[int]]  # the classes with one image
+    unseen_graphemes: list[int]  # how many graphemes the fold's training lacks
+    unseen_shares: list[float]  # of the fold's validation images, those with one of these graphemes, 0 to 1
 
 
 def load_folds(table: pd.DataFrame, root: Path, config: FoldsConfig) -> Folds:
-    """Read the folds of a data folder, or make them. table: train.csv. Raises InputError where they do not fit.
+    """Read the folds of a data folder, or make and write them. Print a note if other settings made the file.
 
-    Each scheme and group has a file of its own: folds/sample.csv, folds/sample-unseen-writer.csv.
+    table: train.csv. The file is named after the folder, the scheme and the group: folds/sample-unseen-writer.csv.
+    Raises InputError if the folds can't be made, or the file doesn't fit train.csv.
     """
-    parts = (root.resolve().name, UNSEEN if config.scheme == UNSEEN else "", config.group)
-    path = FOLDS / f"{'-'.join(filter(None, parts))}.csv"
-    made = {"image_id": table["image_id"], "fold": make_folds(table, config)}
+    words = (root.resolve().name, UNSEEN if config.scheme == UNSEEN else "", config.group)
+    path = FOLDS / f"{'-'.join(filter(None, words))}.csv"
+    made = pd.DataFrame({"image_id": table["image_id"], "fold": make_folds(table, config)})
     if config.scheme == UNSEEN:
-        made["unseen_in"] = hold_out_graphemes(table, made["fold"], config)
+        made["unseen_in"] = hold_out_graphemes(table, made["fold"].to_numpy(), config)
     path.parent.mkdir(parents=True, exist_ok=True)
     with holding(path.with_name(f".{path.name}.lock")):
         if not path.exists():
             with replacing(path) as temporary:
-                pd.DataFrame(made).to_csv(temporary, index=False)
+                made.to_csv(temporary, index=False)
     folds = read_folds(path, table, config)
     same = np.array_equal(folds.numbers, made["fold"])
     if not same or not np.array_equal(folds.unseen_in, made.get("unseen_in", folds.unseen_in)):
         share = f" and folds.unseen_share={config.unseen_share:g}" if config.scheme == UNSEEN else ""
-        settings = f"folds.seed={config.seed}{share}"
-        print(f"Note: {path} is kept as it is; made anew with {settings} it would be another split.")
+        print(f"Note: {path} is kept, although folds.seed={config.seed}{share} would make another split.")
     return folds
 
 
 def make_folds(table: pd.DataFrame, config: FoldsConfig) -> NDArray[np.int64]:
-    """(N,) int64. One grapheme has one label triple, so a split stratified on graphemes is so on all three heads.
+    """The fold of each row: (N,) int64. Stratify on graphemes, and so on all heads: a grapheme has one label triple.
 
-    Where a grapheme has fewer images than there are folds, the three labels are stratified together instead, one-hot:
-    given integers, iterative-stratification takes every label but 0 for the same.
+    If a grapheme has fewer images than there are folds, stratify on the labels of the three heads together. They are
+    one-hot, because iterative-stratification treats all integers but 0 as the same label.
     """
     if len(table) < config.num_folds:
         raise InputError(f"train.csv has {len(table)} images, too few for folds.num_folds={config.num_folds}.")
@@ -104,99 +93,77 @@ def make_folds(table: pd.DataFrame, config: FoldsConfig) -> NDArray[np.int64]:
     numbers = np.zeros(len(table), np.int64)
     settings = {"n_splits": config.num_folds, "shuffle": True, "random_state": config.seed}
     if table["grapheme"].value_counts().min() >= config.num_folds:
-        parts = StratifiedKFold(**settings).split(numbers, table["grapheme"])
+        splits = StratifiedKFold(**settings).split(numbers, table["grapheme"])
     else:
         one_hot = np.hstack([np.eye(head.num_classes, dtype=np.int64)[table[head.name]] for head in HEADS])
-        parts = MultilabelStratifiedKFold(**settings).split(numbers, one_hot)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        for fold, (_, validation) in enumerate(parts):
-            numbers[validation] = fold
+        splits = MultilabelStratifiedKFold(**settings).split(numbers, one_hot)
+    for fold, (_, validation) in enumerate(splits):
+        numbers[validation] = fold
     return numbers
 
 
 def read_folds(path: Path, table: pd.DataFrame, config: FoldsConfig) -> Folds:
-    """The kept folds, in the order of train.csv. Raises InputError where they are of other rows or another scheme."""
-    remedy = f"Delete {path} to have it made anew (folds of finished runs then no longer compare)."
-    split = read_split(path, config, remedy)
-    in_file, in_train = set(split["image_id"]), set(table["image_id"])  # numpy compares objects in quadratic time
-    unknown, lacking = in_file - in_train, in_train - in_file
-    if unknown or lacking:
-        first = min(unknown or lacking)
-        raise InputError(
-            f"{path} does not fit train.csv: {len(lacking)} images have no fold, {len(unknown)} images are not in "
-            f"train.csv (the first: {first}). {remedy}"
-        )
-    found = sorted(split["fold"].unique().tolist())
-    if found != list(range(config.num_folds)):
-        raise InputError(f"{path} has the folds {found}, but folds.num_folds={config.num_folds}. Set it, or: {remedy}")
-    ordered = split.set_index("image_id").loc[table["image_id"]]
-    numbers, unseen_in = ordered["fold"].to_numpy(np.int64), np.full(len(table), -1, np.int64)
-    if config.scheme == UNSEEN:
-        unseen_in = ordered["unseen_in"].to_numpy(np.int64)
-        check_held_out(table, numbers, unseen_in, path, remedy)
+    """Read a folds file, in the order of train.csv. Raises InputError if it has other images or another scheme."""
+    try:
+        split = _read_split(path, config)
+        in_file, in_train = set(split["image_id"]), set(table["image_id"])  # numpy compares objects in quadratic time
+        if in_file != in_train:
+            unknown, lacking = in_file - in_train, in_train - in_file
+            raise InputError(
+                f"{path} does not fit train.csv: {len(lacking)} images have no fold, {len(unknown)} images are not in "
+                f"train.csv (the first: {min(unknown or lacking)})."
+            )
+        ordered = split.set_index("image_id").loc[table["image_id"]]
+        numbers, unseen_in = ordered["fold"].to_numpy(), ordered["unseen_in"].to_numpy()
+        if config.scheme == UNSEEN:
+            check_held_out(table, numbers, unseen_in, path)
+    except InputError as error:
+        remedy = f"Delete {path} to have it made again; finished runs then can't be compared with new ones."
+        raise InputError(f"{error}\n{remedy}") from error
     return Folds(numbers, unseen_in, path, config.group)
 
 
-def read_split(path: Path, config: FoldsConfig, remedy: str) -> pd.DataFrame:
-    """The file: image_id (each once), fold (int64) and, of scheme=unseen alone, unseen_in (int64, -1 or a fold)."""
-    held_out = ("unseen_in",) if config.scheme == UNSEEN else ()
-    if ("unseen_in" in read_header(path)) != bool(held_out):
-        raise InputError(
-            f"{path}: {'no' if held_out else 'a'} column unseen_in, but folds.scheme={config.scheme} has "
-            f"{'one' if held_out else 'none'}: the file is of another scheme. {remedy}"
-        )
-    split = read_csv(path, ("image_id", "fold", *held_out), integers=("fold",))
-    check_unique(split, "image_id", path)
-    for name in held_out:
-        wrong = np.flatnonzero(~split[name].isin([str(fold) for fold in range(-1, config.num_folds)]))
-        if len(wrong):
-            raise InputError(
-                f"{path}, line {wrong[0] + 2}: {name} is '{split[name].iloc[wrong[0]]}', expected a whole number from "
-                f"-1 to {config.num_folds - 1}. {remedy}"
-            )
-        split[name] = split[name].astype(np.int64)
-    return split
+def _read_split(path: Path, config: FoldsConfig) -> pd.DataFrame:
+    """image_id (str, each once), fold and unseen_in (int64); unseen_in is -1 unless folds.scheme=unseen."""
+    columns = ("image_id", "fold", *(("unseen_in",) if config.scheme == UNSEEN else ()))
+    split = read_csv(path, columns, integers=("fold",), unique="image_id")
+    found = sorted(split["fold"].unique().tolist())
+    if found != list(range(config.num_folds)):
+        raise InputError(f"{path} has the folds {found[:20]}, but folds.num_folds={config.num_folds}. Set that, or:")
+    if config.scheme == UNSEEN:
+        known = [str(fold) for fold in range(-1, config.num_folds)]
+        check_cells(split["unseen_in"], split["unseen_in"].isin(known), path, f"-1 or a fold up to {known[-1]}")
+        split["unseen_in"] = split["unseen_in"].astype(np.int64)
+        return split
+    return split.assign(unseen_in=np.int64(-1))
 
 
 def audit_folds(table: pd.DataFrame, folds: Folds) -> Audit:
-    """Raises InputError where a fold's training lacks a class of train.csv, or a group is on both sides of a fold."""
+    """Measure the folds. Raises InputError if a fold's training lacks a class, or a group is in two folds."""
     num_folds = int(folds.numbers.max()) + 1
     sizes = np.bincount(folds.numbers, minlength=num_folds)
-    check_classes(table, folds)
     if folds.group:
         check_groups_apart(table[folds.group], folds.numbers, folds.path)
     deviations, absent, single = {}, {}, {}
     for head in HEADS:
+        labels = table[head.name].to_numpy()
+        totals = np.bincount(labels, minlength=head.num_classes)
         counts = np.zeros((num_folds, head.num_classes), np.int64)
-        np.add.at(counts, (folds.numbers, table[head.name].to_numpy()), 1)
-        totals = counts.sum(axis=0)
+        for fold in range(num_folds):
+            counts[fold] = np.bincount(labels[folds.validation_rows(fold)], minlength=head.num_classes)
+            trained = np.bincount(labels[folds.training_rows(fold)], minlength=head.num_classes)
+            lost = np.flatnonzero((trained == 0) & (totals > 1))  # one image can't be on both sides
+            if len(lost):
+                raise InputError(
+                    f"{folds.path}: all {totals[lost[0]]} images of {head.name} {lost[0]} are in fold {fold} or held "
+                    "out with it: training without it can't learn them. Delete the file to have it made again, with "
+                    "another folds.seed or without folds.group if needed."
+                )
         shares = counts / sizes[:, None] - totals / len(table)
         deviations[head.name] = float(np.abs(shares).max() * 100)
         absent[head.name] = np.flatnonzero(totals == 0).tolist()
         single[head.name] = np.flatnonzero(totals == 1).tolist()
     ids, _ = number_triples(table)
-    unseen_graphemes = []
-    for fold in range(num_folds):
-        held_out = np.unique(ids[folds.unseen_in == fold])
-        assert not np.isin(ids[folds.training_rows(fold)], held_out).any(), "a grapheme is held out whole"
-        unseen_graphemes.append(len(held_out))
+    unseen_graphemes = [len(np.unique(ids[folds.unseen_in == fold])) for fold in range(num_folds)]
     unseen_shares = [float(folds.unseen(fold).mean()) for fold in range(num_folds)]
     return Audit(sizes.tolist(), deviations, absent, single, unseen_graphemes, unseen_shares)
-
-
-def check_classes(table: pd.DataFrame, folds: Folds) -> None:
-    """Raises InputError where training on a fold can't learn a class. One with a single image is not refused."""
-    for head in HEADS:
-        labels = table[head.name].to_numpy()
-        totals = np.bincount(labels, minlength=head.num_classes)
-        for fold in range(int(folds.numbers.max()) + 1):
-            counts = np.bincount(labels[folds.training_rows(fold)], minlength=head.num_classes)
-            lost = np.flatnonzero((counts == 0) & (totals > 1))
-            if len(lost):
-                where = f"in fold {fold}" + (" or held out with it" if folds.has_unseen else "")
-                remedy = "another folds.seed" + (" or no folds.group" if folds.group else "")
-                raise InputError(
-                    f"{folds.path}: all {totals[lost[0]]} images of {head.name} {lost[0]} are {where}: training "
-                    f"without it can't learn them. Delete the file to have it made anew, with {remedy} if need be."
-                )

@@ -1,16 +1,19 @@
-"""The parquet shards: image_id and 32,332 uint8 pixel columns, read in bounded memory whatever their row groups.
+"""Read the parquet shards, which have image_id and 32,332 pixel columns: `open_shards`, then `read_images`.
 
-pandas needs 7.5 GB for one shard of 50,210 images, since every column comes into memory at once. Here a block of
-columns at a time is decoded, turned into rows and written to an unlinked file; images are then put together from there.
+pandas needs 7.5 GB for one shard of 50,210 images, because every column comes into memory at once. `read_images` needs
+bounded memory: it decodes a block of columns at a time, turns it into rows, writes these to an unnamed file, and puts
+the images together from that file.
 """
 
 import os
 import re
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import cv2
@@ -25,8 +28,9 @@ from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS
 
 PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
 EXPECTED_COLUMNS = ["image_id", *PIXEL_COLUMNS]
+INDEX_COLUMN = "__index_level_0__"  # the name under which pandas writes a table's index
 IMAGE_ID = re.compile(PLAIN_TEXT)  # as in the csv files; numpy gives each id as much room as the longest one has
-COLUMNS_PER_BLOCK = 512  # decoded at a time: pyarrow's own memory is for columns, however few their rows
+COLUMNS_PER_BLOCK = 512  # of uint8, decoded at a time: pyarrow's own memory grows with the columns, even of few rows
 IMAGES_PER_BLOCK = 1024  # 33 MB of pixels
 DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError)  # what pyarrow raises for a damaged file
 
@@ -40,154 +44,134 @@ class Shard:
 
 
 def open_shards(root: Path, split: str) -> tuple[Shard, ...]:
-    """The files <split>_image_data_<k>.parquet of a folder, by k, each checked by its schema.
+    """Find <split>_image_data_<k>.parquet in a folder, check the columns of each, return them in the order of k.
 
-    Raises InputError for a missing, empty, truncated or wrongly laid out file, and for an image that stands twice.
+    Raises InputError for a missing or damaged file, wrong columns, and an image that occurs twice.
     """
-    paths = sorted(root.glob(f"{split}_image_data_*.parquet"), key=_shard_number)
-    if not paths:
-        raise InputError(f"{root}/{split}_image_data_0.parquet: not there. Expected Kaggle's files (input/README.md).")
-    numbers = [_shard_number(path) for path in paths]
-    if numbers != list(range(len(paths))):
-        gap = next(k for k in range(len(paths)) if k not in numbers)
-        raise InputError(f"{root}: {split}_image_data_{gap}.parquet is missing, though {paths[-1].name} is there.")
+    found = [path.name for path in root.glob(f"{split}_image_data_*.parquet")]
+    paths = [root / f"{split}_image_data_{k}.parquet" for k in range(max(1, len(found)))]
+    for path in paths:
+        if not path.exists():
+            raise InputError(
+                f"{path}: not there. Expected Kaggle's files, numbered from 0 (input/README.md); found: "
+                f"{', '.join(sorted(found)[:5]) or 'none'}."
+            )
     shards = tuple(open_shard(path) for path in paths)
-    _check_unique(shards)
+    image_ids, counts = np.unique(np.concatenate([shard.image_ids for shard in shards]), return_counts=True)
+    if (counts > 1).any():
+        repeated = image_ids[counts > 1][0]
+        places = [shard.path.name for shard in shards for _ in range(int((shard.image_ids == repeated).sum()))]
+        raise InputError(f"{root}: image {repeated} occurs twice: in {' and in '.join(places[:2])}.")
     return shards
 
 
-def _shard_number(path: Path) -> int:
-    text = path.stem.rpartition("_")[2]
-    if not text.isdecimal():
-        raise InputError(f"{path}: expected a number before .parquet, such as train_image_data_0.parquet.")
-    return int(text)
-
-
 def open_shard(path: Path) -> Shard:
-    """Check the schema of a shard and read its image_ids."""
-    try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path}: the file is empty (0 bytes). Copy or download it again.")
-        with open_parquet(path) as file:
-            _check_schema(path, file.schema_arrow)
-            image_ids = file.read(columns=["image_id"])["image_id"].to_pylist()
-    except DAMAGED as error:
-        raise _damaged(path, error) from error
+    """Check the columns of one shard and read its image_ids."""
+    with _open_parquet(path) as file:
+        _check_columns(path, file.schema_arrow)
+        image_ids = file.read(columns=["image_id"])["image_id"].to_pylist()
     if not image_ids:
         raise InputError(f"{path}: 0 rows, expected at least one image.")
-    if None in image_ids:
-        raise InputError(f"{path}: image_id is missing in {image_ids.count(None)} rows.")
-    wrong = next((row for row, text in enumerate(image_ids) if not IMAGE_ID.fullmatch(text)), None)
+    wrong = next((row for row, text in enumerate(image_ids) if not IMAGE_ID.fullmatch(text or "")), None)
     if wrong is not None:
-        raise InputError(
-            f"{path}: image_id of row {wrong + 1} is '{image_ids[wrong][:40]}', expected {PLAIN_TEXT_MEANS}."
-        )
+        found = f"'{image_ids[wrong][:40]}'" if image_ids[wrong] else "missing"
+        raise InputError(f"{path}: image_id of row {wrong + 1} is {found}, expected {PLAIN_TEXT_MEANS}.")
     return Shard(path, np.asarray(image_ids, dtype=np.str_))
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
-    """Where the file has checksums, as the rendered sample's have, they are compared; Kaggle's have none."""
-    return pq.ParquetFile(path, page_checksum_verification=True)
+@contextmanager
+def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Raises InputError for a damaged file. Compares checksums if it has them: the rendered sample's files do."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except DAMAGED as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise InputError(f"{path}: damaged or truncated parquet ({reason}). Copy or download it again.") from error
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-    return InputError(f"{path}: damaged or truncated parquet ({reason}). Copy or download it again.")
-
-
-def _check_schema(path: Path, schema: pa.Schema) -> None:
-    found = schema.names
-    if found == EXPECTED_COLUMNS:
-        _check_types(path, schema)
-        return
-    missing = list(dict.fromkeys(EXPECTED_COLUMNS).keys() - dict.fromkeys(found).keys())
-    extra = list(dict.fromkeys(found).keys() - dict.fromkeys(EXPECTED_COLUMNS).keys())
-    extra += [name for name, count in Counter(found).items() if count > 1]
-    if missing or extra:
+def _check_columns(path: Path, schema: pa.Schema) -> None:
+    found = [name for name in schema.names if name != INDEX_COLUMN]
+    if found != EXPECTED_COLUMNS:
+        pairs = enumerate(zip_longest(found, EXPECTED_COLUMNS, fillvalue="none"), start=1)
+        place, (name, expected) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
         raise InputError(
-            f"{path}: {len(found)} columns, expected image_id and '0' to '{NUM_PIXELS - 1}'; "
-            f"missing: {_few(missing)}; extra: {_few(extra)}."
+            f"{path}: {len(found)} columns, expected image_id and '0' to '{NUM_PIXELS - 1}' in this order: column "
+            f"{place} is '{name[:40]}', expected '{expected}'. The images would be scrambled. Take the original file."
         )
-    place = next(i for i, name in enumerate(found) if name != EXPECTED_COLUMNS[i])
-    raise InputError(
-        f"{path}: columns out of order: column {place + 1} is '{found[place]}', expected '{EXPECTED_COLUMNS[place]}'. "
-        "The images would be scrambled. Take the original file."
-    )
-
-
-def _check_types(path: Path, schema: pa.Schema) -> None:
-    if not (pa.types.is_string(schema.types[0]) or pa.types.is_large_string(schema.types[0])):
-        raise InputError(f"{path}: image_id is {schema.types[0]}, expected string.")
-    for name, kind in zip(PIXEL_COLUMNS, schema.types[1:], strict=True):
-        if kind != pa.uint8():
-            raise InputError(f"{path}: pixel column '{name}' is {kind}, expected uint8. Take the original file.")
-
-
-def _few(names: Sequence[str]) -> str:
-    names = sorted(names)
-    return (", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")) or "none"
-
-
-def _check_unique(shards: Sequence[Shard]) -> None:
-    image_ids = np.concatenate([shard.image_ids for shard in shards])
-    values, counts = np.unique(image_ids, return_counts=True)
-    if (counts > 1).any():
-        twice = values[counts > 1][0]
-        places = [shard.path.name for shard in shards for _ in range(int((shard.image_ids == twice).sum()))]
-        raise InputError(f"{shards[0].path.parent}: image {twice} stands twice: in {' and in '.join(places[:2])}.")
+    types = dict(zip(schema.names, schema.types, strict=True))
+    if not (pa.types.is_string(types["image_id"]) or pa.types.is_large_string(types["image_id"])):
+        raise InputError(f"{path}: image_id is {types['image_id']}, expected string.")
+    wrong = next((name for name in PIXEL_COLUMNS if not pa.types.is_integer(types[name])), None)
+    if wrong:
+        raise InputError(f"{path}: pixel column '{wrong}' is {types[wrong]}, expected uint8. Take the original file.")
 
 
 def read_images(shard: Shard, scratch: Path) -> Iterator[tuple[NDArray[np.str_], NDArray[np.uint8]]]:
     """Yield the shard's images in blocks: image_ids (n,) str, and pixels (n, 137, 236) uint8, dark ink on white.
 
-    scratch: a folder on a disk with room for the decoded shard (1.6 GB for 50,210 images); its file has no name, so
-    a killed process leaves nothing there.
+    scratch: a folder on a disk with room for the decoded shard (1.6 GB for 50,210 images). The file there has no name,
+    so that a killed process leaves nothing behind.
     """
     num_images = len(shard.image_ids)
+    starts = range(0, num_images, IMAGES_PER_BLOCK)
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=scratch, buffering=0) as raw:
         os.posix_fallocate(raw.fileno(), 0, num_images * NUM_PIXELS)  # a full disk is an error now, not in the middle
-        starts = range(0, num_images, IMAGES_PER_BLOCK)
+        widths = []
         for columns in _read_columns(shard):
+            widths.append(len(columns))
             for start in starts:  # ext4 takes up to 5 times as long for all of it, 25 MB, at once
-                part = columns[:, start : start + IMAGES_PER_BLOCK]
-                raw.write(cv2.transpose(part).data)  # numpy's own takes 5 times as long
+                raw.write(cv2.transpose(columns[:, start : start + IMAGES_PER_BLOCK]).data)  # numpy: 5 times as long
         for start in starts:
             stop = min(start + IMAGES_PER_BLOCK, num_images)
             block = np.empty((stop - start, NUM_PIXELS), np.uint8)
-            for first in range(0, NUM_PIXELS, COLUMNS_PER_BLOCK):
-                part = block[:, first : first + COLUMNS_PER_BLOCK]
-                raw.seek(first * num_images + start * part.shape[1])
-                part[:] = np.fromfile(raw, np.uint8, part.size).reshape(part.shape)
+            first = 0
+            for width in widths:
+                raw.seek(first * num_images + start * width)
+                piece = np.fromfile(raw, np.uint8, (stop - start) * width)
+                block[:, first : first + width] = piece.reshape(-1, width)
+                first += width
             yield shard.image_ids[start:stop], block.reshape(-1, IMAGE_HEIGHT, IMAGE_WIDTH)
 
 
 def _read_columns(shard: Shard) -> Iterator[NDArray[np.uint8]]:
-    """Yield blocks of (columns, images) uint8: the pixels in their order."""
-    try:
-        with open_parquet(shard.path) as file:
-            for table in _decode_ahead(file):
-                for name, column in zip(table.column_names, table.columns, strict=True):
-                    if column.null_count:
-                        image_id = shard.image_ids[column.is_null().to_numpy().argmax()]
-                        raise InputError(f"{shard.path}: image {image_id} has no value in pixel column '{name}'.")
-                if len(table) != len(shard.image_ids):
-                    raise InputError(
-                        f"{shard.path}: has {len(table)} images, but had {len(shard.image_ids)} when it was opened: "
-                        "another file has taken its place. Start again."
-                    )
-                yield np.stack([column.to_numpy() for column in table.columns])
-    except DAMAGED as error:
-        raise _damaged(shard.path, error) from error
+    """Yield blocks of pixel columns in their order: (columns, images) uint8."""
+    with _open_parquet(shard.path) as file:
+        for table in _decode_ahead(file):
+            if len(table) != len(shard.image_ids):
+                raise InputError(
+                    f"{shard.path}: has {len(table)} images, but had {len(shard.image_ids)} when it was opened: "
+                    "another file has taken its place. Start again."
+                )
+            yield np.stack([_to_pixels(name, table[name], shard) for name in table.column_names])
 
 
 def _decode_ahead(file: pq.ParquetFile) -> Iterator[pa.Table]:
-    """Yield blocks of pixel columns, the next one on its way: pyarrow alone leaves a fifth of two cores idle."""
-    blocks = (PIXEL_COLUMNS[first : first + COLUMNS_PER_BLOCK] for first in range(0, NUM_PIXELS, COLUMNS_PER_BLOCK))
+    """Yield blocks of columns while a thread decodes the next: pyarrow alone leaves a fifth of two cores idle.
+
+    Wider integers come in narrower blocks, so that a block takes the same memory.
+    """
+    width = (
+        COLUMNS_PER_BLOCK * 8 // max(kind.bit_width for kind in file.schema_arrow.types if pa.types.is_integer(kind))
+    )
+    running: deque[Future[pa.Table]] = deque()
     with ThreadPoolExecutor(1) as thread:
-        reads = (thread.submit(file.read, block) for block in blocks)
-        read = next(reads)
-        for following in reads:
-            yield read.result()
-            read = following
-        yield read.result()
+        for first in range(0, NUM_PIXELS, width):
+            running.append(thread.submit(file.read, PIXEL_COLUMNS[first : first + width]))
+            if len(running) == 2:
+                yield running.popleft().result()
+        yield running.popleft().result()
+
+
+def _to_pixels(name: str, column: pa.ChunkedArray, shard: Shard) -> NDArray[np.uint8]:
+    """(N,) uint8. Raises InputError for a missing value and for one that uint8 can't hold."""
+    values = column.to_numpy()  # NaN where a value is missing
+    if column.null_count or column.type != pa.uint8():
+        wrong = np.flatnonzero(~((values >= 0) & (values <= 255)))
+        if len(wrong):
+            raise InputError(
+                f"{shard.path}: image {shard.image_ids[wrong[0]]} has {values[wrong[0]]} in pixel column '{name}', "
+                "expected a whole number from 0 to 255. Take the original file."
+            )
+    return values.astype(np.uint8, copy=False)

@@ -1,209 +1,166 @@
-"""The competition's csv files: read, and checked against what Kaggle gives."""
+"""Read the competition's csv files: `read_csv` checks the cells of any file, the other functions what a file means."""
 
+import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from okkhor.errors import InputError
 from okkhor.schema import HEAD_NAMES, HEADS
 
 TRAIN_COLUMNS = ("image_id", *HEAD_NAMES, "grapheme")
-TEST_COLUMNS = ("row_id", "image_id", "component")
 SUBMISSION_COLUMNS = ("row_id", "target")
-SOLUTION_COLUMNS = ("row_id", "target", "usage")
+LAST_LABELS = {head.name: head.num_classes - 1 for head in HEADS}
+INDEX_NAMES = ("", "Unnamed: 0")  # of the column into which pandas writes a table's index
 
 MAX_TEXT = 200  # characters of an id or a grapheme; Kaggle's longest has 12
 CONTROL = "\\x00-\\x1f\\x7f-\\x9f\u2028\u2029"
 PLAIN_TEXT = rf"-?[0-9]{{1,{MAX_TEXT}}}|[^=+@\-{CONTROL}][^{CONTROL}]{{0,{MAX_TEXT - 1}}}"
-PLAIN_TEXT_MEANS = (
-    f"1 to {MAX_TEXT} characters, none of them a control character, and no = + - @ before them, "
-    "which a spreadsheet would take for a formula"
-)
+PLAIN_TEXT_MEANS = f"1 to {MAX_TEXT} printable characters, the first none of = + - @ (formulas in a spreadsheet)"
 
 
 def read_csv(
-    path: Path, columns: Sequence[str], integers: Sequence[str] = (), *, further: bool = False
+    path: Path, columns: Sequence[str], integers: Sequence[str] = (), *, unique: str = "", allow_extra: bool = False
 ) -> pd.DataFrame:
-    """A table with exactly these columns: the integers int64, the others str, no value missing.
+    """Read a csv file and check its cells. Accept a byte-order mark and CRLF; drop an index that pandas wrote.
 
-    further: there may be other columns too, in any place: str, and "" where a value is missing.
+    columns: the columns that the file must have, in any order. None of their cells may be empty.
+    integers: those of them that hold whole numbers from 0: int64. So do columns named after a head; others are str.
+    unique: the column whose values must all differ.
+    allow_extra: accept more columns (str); an empty cell there is "".
     Raises InputError that names the file, the line (the header is line 1), what was found and what is expected.
     """
-    header = read_header(path)
-    _check_columns(header, columns, further, path)
+    header = _read_cells(path, num_lines=1).iloc[0].tolist()
+    _check_columns(header, columns, allow_extra, path)
     table = _read_cells(path)[1:].set_axis(header, axis=1).reset_index(drop=True)
+    for name in set(INDEX_NAMES) & set(header):
+        if not table.pop(name).str.fullmatch("[0-9]+").all():
+            raise InputError(f"{path}: column '{name}' is no index of whole numbers. Give it a name, or remove it.")
     for name in columns:
-        empty = np.flatnonzero(table[name] == "")
-        if len(empty):
-            raise InputError(f"{path}, line {empty[0] + 2}: {name} is empty. Every row needs a value.")
-        if name not in integers:
-            _check_texts(table[name], path)
-    for name in integers:
-        table[name] = _to_integers(table[name], path)
+        if name not in integers and name not in LAST_LABELS:
+            check_cells(table[name], table[name].str.fullmatch(PLAIN_TEXT), path, PLAIN_TEXT_MEANS)
+            continue
+        check_cells(table[name], table[name].str.fullmatch("[0-9]{1,9}"), path, "a whole number from 0")
+        table[name] = table[name].astype(np.int64)
+        if name in LAST_LABELS:
+            last = LAST_LABELS[name]
+            check_cells(table[name], table[name] <= last, path, f"a label of class_map.csv, 0 to {last}")
+    if unique:
+        _check_unique(table[unique], path)
     return table
 
 
-def read_header(path: Path) -> list[str]:
-    """The columns' names as they stand in the file."""
-    _check_text(path)
-    return _read_cells(path, num_lines=1).iloc[0].tolist()
-
-
 def _read_cells(path: Path, num_lines: int | None = None) -> pd.DataFrame:
-    """Every cell as it stands, str; the header is the first row, since pandas would rename a name that stands twice."""
+    """Every cell as str. The header is the first row, because pandas would rename a column that occurs twice."""
+    text = io.StringIO(_read_text(path))
     try:
-        return pd.read_csv(path, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, nrows=num_lines)
+        return pd.read_csv(text, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, nrows=num_lines)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: can't be read as csv: {str(error).strip()}. Take the original file.") from error
 
 
-def _check_columns(header: Sequence[str], columns: Sequence[str], further: bool, path: Path) -> None:
-    counts = Counter(header)
-    missing = [name for name in columns if name not in counts]
-    extra = list((counts - Counter(columns)).elements())
-    if further and not missing:
-        extra = [name for name, count in counts.items() if count > 1 or not name]
-    if missing or extra:
-        found = ", ".join(name or "one without a name" for name in extra)
-        raise InputError(
-            f"{path}: expected the columns {','.join(columns)}{', and others, each once' if further else ''}; "
-            f"missing: {', '.join(missing) or 'none'}; extra: {found or 'none'}."
-        )
-
-
-def _check_text(path: Path) -> None:
-    """Kaggle's files are UTF-8 with Unix line ends; one that is not went through an editor."""
+def _read_text(path: Path) -> str:
     try:
-        content = path.read_bytes()
+        text = path.read_bytes().decode("utf-8-sig", errors="replace")
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Expected the competition's files, see input/README.md.") from None
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}.") from error
-    remedy = "An editor or a transfer has changed it: take the original file."
-    if not content.strip():
+    if not text.strip():
         raise InputError(f"{path}: the file is empty. Take the original file.")
-    if content.startswith(b"\xef\xbb\xbf"):
-        raise InputError(f"{path}, line 1: begins with a byte-order mark, expected plain UTF-8. {remedy}")
-    if b"\r" in content:
-        line = content[: content.index(b"\r")].count(b"\n") + 1
-        raise InputError(f"{path}, line {line}: ends with CR LF, expected LF alone. {remedy}")
-    if b"\0" in content:
-        raise InputError(f"{path}: holds a zero byte, expected text. {remedy}")
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}, line {line}: not UTF-8. {remedy}") from error
+    broken = re.search("[\0\ufffd]", text)  # a zero byte, or the sign that decoding puts where the bytes are not UTF-8
+    if broken:
+        line = text.count("\n", 0, broken.start()) + 1
+        raise InputError(f"{path}, line {line}: expected UTF-8. An editor or a transfer changed it: take the original.")
+    return text
 
 
-def _check_texts(column: pd.Series, path: Path) -> None:
-    wrong = np.flatnonzero(~column.str.fullmatch(PLAIN_TEXT).to_numpy(dtype=bool))
-    if len(wrong):
+def _check_columns(header: Sequence[str], columns: Sequence[str], allow_extra: bool, path: Path) -> None:
+    counts = Counter(header)
+    missing = [name for name in columns if not counts[name]]
+    extra = [
+        name for name in counts - Counter((*columns, *INDEX_NAMES)) if counts[name] > 1 or missing or not allow_extra
+    ]
+    if missing or extra:
         raise InputError(
-            f"{path}, line {wrong[0] + 2}: {column.name} is '{column.iloc[wrong[0]][:40]}', "
-            f"expected {PLAIN_TEXT_MEANS}."
+            f"{path}: expected the columns {','.join(columns)}{', and others, each once' if allow_extra else ''}; "
+            f"missing: {', '.join(missing) or 'none'}; extra: {', '.join(extra) or 'none'}."
         )
 
 
-def _to_integers(column: pd.Series, path: Path) -> pd.Series:
-    wrong = np.flatnonzero(~column.str.fullmatch(r"[0-9]{1,9}").to_numpy(dtype=bool))
+def check_cells(column: pd.Series, right: pd.Series | NDArray[np.bool_], path: Path, expected: str) -> None:
+    """right: (N,) bool, for each cell of the column. Raises InputError that names the first line where it is False."""
+    wrong = np.flatnonzero(~np.asarray(right, bool))
     if len(wrong):
-        found = column.iloc[wrong[0]]
-        raise InputError(
-            f"{path}, line {wrong[0] + 2}: {column.name} is '{found[:40]}', expected a whole number from 0."
-        )
-    return column.astype(np.int64)
+        found = str(column.iloc[wrong[0]])[:40]
+        shown = f"'{found}'" if found else "empty"
+        raise InputError(f"{path}, line {wrong[0] + 2}: {column.name} is {shown}, expected {expected}.")
 
 
-def check_unique(table: pd.DataFrame, column: str, path: Path) -> None:
-    """Raises InputError that names the first value of the column that stands twice."""
-    twice = np.flatnonzero(table[column].duplicated())
-    if len(twice):
-        value = table[column].iloc[twice[0]]
-        first = int(np.flatnonzero(table[column] == value)[0])
-        raise InputError(f"{path}, line {twice[0] + 2}: {column} {value} stands on line {first + 2} already.")
+def _check_unique(column: pd.Series, path: Path) -> None:
+    repeated = np.flatnonzero(column.duplicated())
+    if len(repeated):
+        value = column[repeated[0]]
+        first = np.flatnonzero(column == value)[0]
+        raise InputError(f"{path}, line {repeated[0] + 2}: {column.name} {value} is on line {first + 2} already.")
 
 
 def read_class_map(root: Path) -> dict[str, list[str]]:
-    """class_map.csv: for each head, the Bengali text of each class, by label."""
+    """class_map.csv -> for each head, the Bengali text of each class, by label."""
     path = root / "class_map.csv"
     table = read_csv(path, ("component_type", "label", "component"), integers=("label",))
-    unknown = set(table["component_type"]) - set(HEAD_NAMES)
-    if unknown:
-        raise InputError(f"{path}: component_type {min(unknown)} is none of {', '.join(HEAD_NAMES)}.")
-    classes = {}
+    kinds = table["component_type"]
+    check_cells(kinds, kinds.isin(HEAD_NAMES), path, f"one of {', '.join(HEAD_NAMES)}")
+    texts = {}
     for head in HEADS:
-        rows = table[table["component_type"] == head.name].sort_values("label")
-        found, expected = rows["label"].tolist(), range(head.num_classes)
-        if found != list(expected):
-            wrong = next(label for label in (*expected, *found) if found.count(label) != (label in expected))
+        rows = table[kinds == head.name].sort_values("label")
+        if rows["label"].tolist() != list(range(head.num_classes)):
             raise InputError(
-                f"{path}: label {wrong} of {head.name} has {found.count(wrong)} rows, "
-                f"expected the labels 0 to {head.num_classes - 1}, each once."
+                f"{path}: {head.name} has {len(rows)} rows, expected the labels 0 to {head.num_classes - 1}, each once."
             )
-        classes[head.name] = rows["component"].tolist()
-    return classes
+        texts[head.name] = rows["component"].tolist()
+    return texts
 
 
-def read_train_table(root: Path, class_map: dict[str, list[str]]) -> pd.DataFrame:
-    """train.csv: image_id (str, each once), the three labels (int64, in class_map), grapheme (str).
+def read_train_table(root: Path) -> pd.DataFrame:
+    """train.csv: image_id (str, each once), a label (int64) for each head, grapheme (str).
 
-    A person may have added columns of their own (str), such as the writer, for folds.group.
+    A person may add columns (str), such as the writer of each image, for folds.group.
     """
-    path = root / "train.csv"
-    table = read_csv(path, TRAIN_COLUMNS, integers=HEAD_NAMES, further=True)
-    check_unique(table, "image_id", path)
-    for name in HEAD_NAMES:
-        wrong = np.flatnonzero(table[name] >= len(class_map[name]))
-        if len(wrong):
-            raise InputError(
-                f"{path}, line {wrong[0] + 2}: {name} is {table[name].iloc[wrong[0]]}, "
-                f"expected a label of class_map.csv, 0 to {len(class_map[name]) - 1}."
-            )
-    return table
+    return read_csv(root / "train.csv", TRAIN_COLUMNS, unique="image_id", allow_extra=True)
 
 
 def read_test_table(root: Path, *, check_sample: bool = True) -> pd.DataFrame:
-    """test.csv: row_id (each once), image_id, component: the three heads of each image, each once.
+    """test.csv: row_id (each once), image_id, component: for each image, a row for each head.
 
-    sample_submission.csv, where it is there, has the same row_ids in the same order.
+    check_sample: where sample_submission.csv exists, it must have the same row_ids in the same order.
     """
     path = root / "test.csv"
-    table = read_csv(path, TEST_COLUMNS)
-    check_unique(table, "row_id", path)
-    wrong = np.flatnonzero(~table["component"].isin(HEAD_NAMES))
-    if len(wrong):
-        found = table["component"].iloc[wrong[0]]
-        raise InputError(f"{path}, line {wrong[0] + 2}: component is {found}, expected one of {', '.join(HEAD_NAMES)}.")
+    table = read_csv(path, ("row_id", "image_id", "component"), unique="row_id")
+    heads = table["component"]
+    check_cells(heads, heads.isin(HEAD_NAMES), path, f"one of {', '.join(HEAD_NAMES)}")
     counts = table.groupby("image_id", sort=False)["component"].agg(["size", "nunique"])
-    bad = counts[(counts["size"] != len(HEADS)) | (counts["nunique"] != len(HEADS))]
-    if len(bad):
-        raise InputError(f"{path}: image {bad.index[0]} has {bad['size'].iloc[0]} rows, expected one for each head.")
+    wrong = counts[(counts != len(HEADS)).any(axis=1)]
+    if len(wrong):
+        found = wrong["size"].iloc[0]
+        raise InputError(f"{path}: image {wrong.index[0]} has {found} rows, expected one for each head.")
     sample = root / "sample_submission.csv"
     if check_sample and sample.exists():
-        _check_sample_submission(read_csv(sample, SUBMISSION_COLUMNS, integers=("target",)), sample, table)
+        row_ids = read_csv(sample, SUBMISSION_COLUMNS, integers=("target",))["row_id"]
+        if len(row_ids) != len(table):
+            raise InputError(f"{sample}: {len(row_ids)} rows, but test.csv has {len(table)}. Download both again.")
+        check_cells(row_ids, row_ids == table["row_id"], sample, "the row_id of the same line of test.csv")
     return table
 
 
-def _check_sample_submission(submission: pd.DataFrame, path: Path, test: pd.DataFrame) -> None:
-    if len(submission) != len(test):
-        raise InputError(f"{path}: {len(submission)} rows, but test.csv has {len(test)}. Take both from one source.")
-    differs = np.flatnonzero(submission["row_id"].to_numpy() != test["row_id"].to_numpy())
-    if len(differs):
-        found, expected = submission["row_id"].iloc[differs[0]], test["row_id"].iloc[differs[0]]
-        raise InputError(f"{path}, line {differs[0] + 2}: row_id is {found}, expected {expected} as in test.csv.")
-
-
 def read_solution(root: Path) -> pd.DataFrame:
-    """solution.csv: row_id, target (int64), usage (Public or Private): the answers to test.csv."""
+    """solution.csv, the answers to test.csv: row_id (each once), target (int64), usage (Public or Private)."""
     path = root / "solution.csv"
-    table = read_csv(path, SOLUTION_COLUMNS, integers=("target",))
-    check_unique(table, "row_id", path)
-    wrong = np.flatnonzero(~table["usage"].isin(("Public", "Private")))
-    if len(wrong):
-        found = table["usage"].iloc[wrong[0]]
-        raise InputError(f"{path}, line {wrong[0] + 2}: usage is {found}, expected Public or Private.")
+    table = read_csv(path, ("row_id", "target", "usage"), integers=("target",), unique="row_id")
+    check_cells(table["usage"], table["usage"].isin(("Public", "Private")), path, "Public or Private")
     return table

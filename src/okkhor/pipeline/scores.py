@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from okkhor.config import Config, DecodeConfig
-from okkhor.data.tables import read_class_map, read_solution, read_test_table, read_train_table
+from okkhor.data.tables import read_solution, read_test_table, read_train_table
 from okkhor.pipeline.decision import describe_rule
 from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES
@@ -65,7 +65,7 @@ def read_groups(config: Config, predictions: Predictions) -> NDArray[np.int64] |
     if not config.folds.group:
         return None
     root = Path(config.data.root)
-    table = read_train_table(root, read_class_map(root)).set_index("image_id")
+    table = read_train_table(root).set_index("image_id")
     return pd.factorize(table.loc[predictions.image_ids, config.folds.group])[0].astype(np.int64)
 
 
