@@ -54,7 +54,7 @@ def test_members_that_prepare_images_otherwise_are_shown_the_same_shards_decoded
     assert decoded == [shard.path.name for shard in test_set.shards]
     for number, member in enumerate(members):
         alone = predict_test(member, test_set)
-        together = collect((block[number] for block in blocks), test_set)
+        together = collect(block[number] for block in blocks)
         assert (alone[0].marginals is not None) == (number == 2)
         for fold, (one, other) in enumerate(zip(alone, together, strict=True)):
             assert_same(one, other)
@@ -67,7 +67,7 @@ def test_a_mean_taken_block_by_block_is_that_of_the_whole_tables(
     member = make_networks(32, 2, 3)
     names = list(member.by_name)
     blocks = ([combine(tables, names)] for (tables,) in predict_blocks([member], test_set, tmp_path))
-    (mean,) = collect(blocks, test_set)
+    (mean,) = collect(blocks)
     assert_same(mean, combine(predict_test(member, test_set), names))
     assert len(decoded) == 2 * len(test_set.shards)
 

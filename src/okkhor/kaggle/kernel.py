@@ -48,7 +48,7 @@ def predict_members(plan: KernelPlan, weights: Path, test: TestSet) -> list[Pred
         [combine(tables, list(member.by_name)) for member, tables in zip(members, block, strict=True)]
         for block in predict_blocks(members, test, scratch)
     )
-    return collect(means, test)
+    return collect(means)
 
 
 def load_member(member: KernelMember, weights: Path) -> Networks:

@@ -14,7 +14,7 @@ from okkhor.pipeline.run import RUNS, Run
 from okkhor.pipeline.scores import print_decisions, print_scores, score_table, split_images
 from okkhor.predictions import Predictions, concatenate, take
 from okkhor.scoring.choosing import OutOfFold, join_truth, split_folds
-from okkhor.scoring.ensembling import align, disagreement
+from okkhor.scoring.ensembling import align, align_members, disagreement
 from okkhor.scoring.member_weights import Combination, fit_stacking, select_greedily
 
 Tables = list[Predictions]
@@ -59,14 +59,10 @@ class Ensemble:
 
 
 def score_ensemble(members: Sequence[Run], config: Config) -> tuple[Combination, list[OutOfFold]]:
-    """Print the out-of-fold scores of members and ensemble.
+    """Print the out-of-fold scores; return the combination that is best on all images, and the ensemble's folds.
 
     Weights are chosen on other images than those they are judged on, and so are the exponents of decoding; but these
     exponents are chosen on an ensemble whose weights knew the images: a little of the gain may come from that.
-
-    Returns
-    -------
-    The combination that is best on all images, and each fold's rows of the ensemble's table.
     """
     names = config.runs
     read = [member.read_out_of_fold() for member in members]
@@ -92,13 +88,10 @@ def align_folds(members: Sequence[tuple[Predictions, list[OutOfFold]]], names: S
     Raises InputError where a fold's images differ, or the graphemes that it holds out: one member has then trained on
     what another is validated with.
     """
-    first, first_folds = members[0]
-    tables = [align(whole, first, name, names[0]) for (whole, _), name in zip(members, names, strict=True)]
+    tables = align_members([whole for whole, _ in members], names)
     for (_, folds), name in zip(members, names, strict=True):
-        for fold, other in zip(folds, first_folds, strict=True):
+        for number, (fold, other) in enumerate(zip(folds, members[0][1], strict=True)):
             check_unseen(fold.predictions, other.predictions, name, names[0])
-    for (_, folds), name in zip(members, names, strict=True):
-        for number, (fold, other) in enumerate(zip(folds, first_folds, strict=True)):
             one, two = join_truth([fold]), join_truth([other])  # to compare their images, not to copy probabilities
             align(one, two, f"{name} fold {number}", f"{names[0]} fold {number}")
     return tables

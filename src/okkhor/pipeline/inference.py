@@ -21,7 +21,7 @@ from okkhor.data.pixels import prepare_images
 from okkhor.data.shards import read_images
 from okkhor.models.network import create_network, place_network
 from okkhor.models.weights import load_weights, read_graphemes
-from okkhor.predictions import Predictions, Probabilities
+from okkhor.predictions import Predictions, concatenate
 from okkhor.training.device import Precision
 from okkhor.training.loop import Batch, join_batches
 from okkhor.training.tta import infer_tta
@@ -93,20 +93,13 @@ class Networks:
 
 def predict_test(networks: Networks, test: TestSet) -> list[Predictions]:
     """Return a table of all test images for each network; the images are read once."""
-    return collect((tables for (tables,) in predict_blocks([networks], test, Path(networks.data.cache_dir))), test)
+    return collect(tables for (tables,) in predict_blocks([networks], test, Path(networks.data.cache_dir)))
 
 
 def predict_blocks(members: Sequence[Networks], test: TestSet, scratch: Path) -> Iterator[list[list[Predictions]]]:
-    """Predict one block of test images after the other, in the order of the shards.
+    """Predict one block of test images after the other; yield for each member a table of each network.
 
-    Parameters
-    ----------
-    members : each block is decoded once for all of them
-    scratch : a folder where decoded shards lie, 1.6 GB
-
-    Yields
-    ------
-    For each member, a table of the block for each network.
+    A block is decoded once for all members. scratch: a folder where decoded shards lie, 1.6 GB.
     """
     num_images = sum(len(shard.image_ids) for shard in test.shards)
     num_networks = sum(len(member.by_name) for member in members)
@@ -120,32 +113,10 @@ def predict_blocks(members: Sequence[Networks], test: TestSet, scratch: Path) ->
             ]
 
 
-def collect(blocks: Iterable[Sequence[Predictions]], test: TestSet) -> list[Predictions]:
-    """Join tables that come a block of test images at a time; no probabilities stand twice in memory."""
-    image_ids = np.concatenate([shard.image_ids for shard in test.shards])
-    whole: list[Predictions] = []
-    start = 0
-    for block in blocks:
-        if not whole:
-            whole = [_make_room(table, image_ids) for table in block]
-        for table, part in zip(whole, block, strict=True):
-            _write_rows(table.probabilities, part.probabilities, start)
-            if table.marginals is not None and part.marginals is not None:
-                _write_rows(table.marginals, part.marginals, start)
-        start += len(block[0])
+def collect(blocks: Iterable[Sequence[Predictions]]) -> list[Predictions]:
+    """Join tables that come a block of test images at a time; only one table at a time stands twice in memory."""
+    tables = [list(parts) for parts in zip(*blocks, strict=True)]
+    whole = []
+    while tables:
+        whole.append(concatenate(tables.pop(0)))
     return whole
-
-
-def _make_room(table: Predictions, image_ids: NDArray[np.str_]) -> Predictions:
-    """Make a table like this one for other images, whose probabilities are still to be written."""
-
-    def empty(part: Probabilities) -> Probabilities:
-        return {name: np.empty((len(image_ids), values.shape[1]), values.dtype) for name, values in part.items()}
-
-    marginals = None if table.marginals is None else empty(table.marginals)
-    return Predictions(image_ids, empty(table.probabilities), marginals=marginals)
-
-
-def _write_rows(whole: Probabilities, part: Probabilities, start: int) -> None:
-    for name, values in part.items():
-        whole[name][start : start + len(values)] = values

@@ -37,11 +37,7 @@ PACKAGES = ("okkhor", "torch", "timm", "albumentations", "opencv-python-headless
 class Run:
     """Folds of a run, or of a variant of it, such as `sample@tta5`.
 
-    Parameters
-    ----------
-    name : its folder is runs/<name>
-    variant : "", `cycle<k>` for the snapshot at the end of cycle k, or `tta<n>` for the mean over n views of an image
-    folds : the numbers of the folds that are meant
+    variant: "", `cycle<k>` for the snapshot at the end of cycle k, or `tta<n>` for the mean over n views of an image.
     """
 
     name: str
@@ -50,16 +46,9 @@ class Run:
 
     @classmethod
     def open(cls, name: str, fold: object = None) -> "Run":
-        """Find the finished folds of `<run>` or `<run>@<variant>`.
+        """Find `<run>` or `<run>@<variant>`. fold: a number, a list, or None for all finished folds.
 
-        Parameters
-        ----------
-        fold : a number or a list of numbers; None or "all" for all folds that are finished
-
-        Raises
-        ------
-        ConfigError : for an unknown variant, or a fold that is not finished
-        InputError : where no fold is finished
+        Raises ConfigError for an unknown variant or an unfinished fold, InputError where no fold is finished.
         """
         run_name, at, variant = name.partition("@")
         if at and not VARIANT.fullmatch(variant):
@@ -121,10 +110,6 @@ class Run:
 
     def config_file(self, fold: int) -> Path:
         return self.fold(fold) / "config.yaml"
-
-    def precision(self, arguments: Sequence[str] = ()) -> Precision:
-        """Choose device and number format as the run's settings say."""
-        return choose_run_precision(self.config(arguments))
 
     def weights(self, fold: int) -> Path:
         cycle = self.suffix if self.variant.startswith("cycle") else ""
@@ -203,8 +188,9 @@ def check_same_split(config: Config, other: Run, fold: int, key: str) -> None:
 def write_config(config: Config, path: Path) -> None:
     """Write every setting, and the versions that it ran with."""
     content = asdict(config) | {"environment": describe_environment()}
+    plain = json.loads(json.dumps(content))  # safe YAML has no tuples
     with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(_plain(content), allow_unicode=True, sort_keys=False), encoding="utf-8")
+        temporary.write_text(yaml.safe_dump(plain, allow_unicode=True, sort_keys=False), encoding="utf-8")
 
 
 def describe_environment() -> dict[str, str]:
@@ -221,10 +207,3 @@ def describe_environment() -> dict[str, str]:
     except (OSError, subprocess.CalledProcessError):
         found["commit"] = "unknown"
     return found
-
-
-def _plain(value: object) -> object:
-    """Turn tuples into lists: safe YAML has no tuples."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -23,14 +23,10 @@ from okkhor.training.fit import PrepareEpoch
 class TrainingSet:
     """The N images that a fold trains on.
 
-    Parameters
-    ----------
-    caches : files of images, the train images' first
-    rows : (N,) int64, which of all their images, counted on from one file to the next
-    labels : of the N images, with a column `grapheme` where the network has that head
-    graphemes : (G, 3) int64, the label triple of each class of that head; the same in every fold
-    pseudo : image_id and labels of the pseudo-labelled test images among them
-    prepare_epoch : renders the images of the last of the caches, before an epoch
+    caches: files of images, the train images' first. rows: (N,) int64, which of all their images, counted on from one
+    file to the next. labels: with a column `grapheme` where the network has that head. graphemes: (G, 3) int64, the
+    label triple of each class of that head. pseudo: image_id and labels of the pseudo-labelled test images among them.
+    prepare_epoch: renders the images of the last of the caches, before an epoch.
     """
 
     caches: list[Path]
