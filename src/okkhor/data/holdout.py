@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from okkhor.config import FoldsConfig
 from okkhor.data.tables import TRAIN_COLUMNS
 from okkhor.errors import InputError
+from okkhor.files import is_name
 from okkhor.label_triples import number_graphemes
-from okkhor.limits import is_name
 from okkhor.schema import HEAD_NAMES, HEADS
 
 UNSEEN = "unseen"  # the scheme, and what it adds to the name of its folds file
