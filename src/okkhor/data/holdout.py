@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from okkhor.config import FoldsConfig
 from okkhor.data.tables import TRAIN_COLUMNS, check_cells
 from okkhor.errors import InputError
+from okkhor.files import is_name
 from okkhor.label_triples import number_triples
-from okkhor.limits import is_name
 from okkhor.schema import HEAD_NAMES, HEADS
 
 UNSEEN = "unseen"  # the value of folds.scheme, and a word in the name of its folds file

@@ -23,13 +23,12 @@ from okkhor.predictions import Predictions, concatenate, read_predictions
 from okkhor.scoring.choosing import OutOfFold, split_folds
 from okkhor.scoring.ensembling import combine
 from okkhor.scoring.submission import SUBMISSIONS
-from okkhor.settings import load_config, load_stored, select_folds, split_argument
+from okkhor.settings import SETTINGS, load_config, load_stored, select_folds, split_argument
 from okkhor.training.device import Precision, choose_device, choose_precision
 from okkhor.training.tta import MOVES
 
 RUNS = Path("runs")
 VARIANT = re.compile(r"cycle\d+|tta[1-9]")
-MOST_FOLDS = 100  # the upper end of folds.num_folds
 PACKAGES = ("okkhor", "torch", "timm", "albumentations", "opencv-python-headless", "numpy", "scikit-learn")
 
 
@@ -96,7 +95,7 @@ class Run:
             )
         if fold is None or fold == "all":
             return tuple(finished)
-        chosen = select_folds(fold, MOST_FOLDS)
+        chosen = select_folds(fold, int(SETTINGS["folds.num_folds"].high))
         missing = [number for number in chosen if number not in finished]
         if missing:
             raise ConfigError(
