@@ -173,11 +173,10 @@ class RehearseConfig:
 class BenchConfig:
     """What ./run.sh bench measures, and how thoroughly."""
 
-    parts: tuple[str, ...] = ("cache", "loader", "train", "predict", "scaling")
+    parts: tuple[str, ...] = ("cache", "loader", "train", "predict")
     sizes: tuple[int, ...] = (64, 128)  # pixels, at which training and prediction are measured
     repeats: int = 5  # interleaved pairs of what is compared; their median counts
     images: int = 512  # that a network is measured on, each time
-    multiples: tuple[int, ...] = (1, 2, 4, 8)  # of the rows of train, over which bench.parts=[scaling] measures
 
 
 @dataclass(frozen=True)
