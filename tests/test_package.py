@@ -11,21 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import NUM_TRAIN, TRIPLES, make_predictions
+from helpers import make_predictions, make_run
 from test_pipeline import PROJECT, Project
 
-from okkhor.config import Config, DataConfig, DecodeConfig, ModelConfig
+from okkhor.config import DataConfig, ModelConfig
 from okkhor.kaggle import rehearsal
 from okkhor.kaggle.plan import KernelMember, KernelPlan, read_plan, write_plan
-from okkhor.label_triples import Labels, count_triples, write_triples
-from okkhor.models.network import create_network
-from okkhor.models.weights import save_weights
+from okkhor.label_triples import count_triples
 from okkhor.pipeline.decision import Decision
-from okkhor.pipeline.run import write_config
-from okkhor.predictions import Predictions, write_predictions
+from okkhor.predictions import Predictions
 from okkhor.schema import HEADS
 from okkhor.scoring.choosing import Candidates, OutOfFold
-from okkhor.scoring.decoding import apply_rule, decode
+from okkhor.scoring.decoding import apply_rule
 from okkhor.scoring.member_weights import Combination, fit_stacking
 
 IN_KAGGLES_IMAGE = {
@@ -43,28 +40,12 @@ sys.meta_path.insert(0, Block())
 """
 
 
-def make_run(project: Project, name: str, root: Path, num_folds: int = 2) -> None:
-    """Write finished folds of a network with random weights, and an out-of-fold table of random predictions."""
-    model, data = ModelConfig(backbone="resnet10t"), DataConfig(root=str(root), size=32, crop_to_ink=True)
-    for fold in range(num_folds):
-        folder = project.folder / f"runs/{name}/fold{fold}"
-        folder.mkdir(parents=True)
-        write_config(Config(run=name, data=data, model=model, decode=DecodeConfig("prior")), folder)
-        save_weights(create_network(model, 32), folder / "model.safetensors")
-        ids = [f"Train_{number}" for number in range(fold, NUM_TRAIN, num_folds)]
-        labels = Labels(np.array([TRIPLES[int(image_id[6:]) % 6] for image_id in ids]))
-        table = Predictions(np.array(ids), make_predictions(ids, seed=fold + len(name)).probabilities, labels)
-        write_predictions(table, decode(table.probabilities), folder / "oof.parquet")
-        write_triples(count_triples(labels), folder / "graphemes.csv")
-        (folder / "metrics.json").write_text("{}")
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, competition: Path) -> Project:
     """Two runs, and the plan of a package `planned`."""
     project = Project(tmp_path_factory.mktemp("package"))
-    for name in ("one", "other"):
-        make_run(project, name, competition)
+    for seed, name in enumerate(("one", "other")):
+        make_run(project.folder, name, DataConfig(root=str(competition), size=32, crop_to_ink=True), seed)
     member = KernelMember("planned", (), 1, 64, "float32", DataConfig(root=str(competition)), ModelConfig())
     write_plan(KernelPlan((member,), Decision(), ()), project.folder / "dist/planned/dataset/okkhor-plan.json")
     return project

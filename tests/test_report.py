@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,25 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import Refused, make_run
 from test_pipeline import Project
 
-from okkhor import errors
 from okkhor.config import Config, DataConfig, ModelConfig
-from okkhor.predictions import read_predictions, write_predictions
+from okkhor.rendering.graphemes import CLASS_MAP_FILE, package_text
 from okkhor.rendering.outlines import draw_outline
 from okkhor.report.page import Report, RunReport, Score, ScoreRow, Setting, write_report
+from okkhor.report.run_data import open_images
 from okkhor.schema import HEAD_NAMES
-from okkhor.scoring.decoding import decode
 
 HOSTILE = "<script>alert('ক')</script><img src=x onerror=alert(1)>"
-SAMPLE = (
-    "sample.num_graphemes=200",
-    "sample.images_per_grapheme=2",
-    "sample.test_images=4",
-)  # enough that some can be held out
 MAX_BYTES = 3_000_000
 BENGALI = re.compile("[\u0980-\u09ff]")
-SETTINGS = ("fold=[0,1]", "config=smoke", "train.epochs=1", "folds.scheme=unseen", *SAMPLE, "train.num_threads=1")
 
 
 class Page(HTMLParser):
@@ -52,32 +47,27 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Two runs of two folds: the second is a copy of the first with another data.size and random predictions."""
+def project(tmp_path_factory: pytest.TempPathFactory, competition: Path) -> Project:
+    """Two runs of the small folder, with the texts of Kaggle's class_map.csv."""
     project = Project(tmp_path_factory.mktemp("project"))
-    project.call(*SETTINGS)
-    random = np.random.default_rng(0)
-    shutil.copytree(project.folder / "runs/smoke", project.folder / "runs/wider")
-    for folder in (project.folder / "runs/wider").iterdir():
-        config = folder / "config.yaml"
-        config.write_text(config.read_text().replace("run: smoke", "run: wider").replace("size: 32", "size: 48"))
-        table = read_predictions(folder / "oof.parquet")
-        for probabilities in table.probabilities.values():
-            random.shuffle(probabilities, axis=1)
-        write_predictions(table, decode(table.probabilities), folder / "oof.parquet")
+    root = project.folder / "input/small"
+    shutil.copytree(competition, root)
+    (root / CLASS_MAP_FILE).write_text(package_text(CLASS_MAP_FILE), encoding="utf-8")
+    make_run(project.folder, "small", DataConfig(root="input/small", size=32, crop_to_ink=True))
+    make_run(project.folder, "wider", DataConfig(root="input/small", size=48), seed=7)
     return project
 
 
 @pytest.fixture(scope="module")
-def page(trained: Project) -> Path:
-    assert "runs/smoke/report.html" in trained.call("report", "run=smoke").stdout
-    return trained.folder / "runs/smoke/report.html"
+def page(project: Project) -> Path:
+    assert "runs/small/report.html" in project.call("report", "run=small").stdout
+    return project.folder / "runs/small/report.html"
 
 
 @pytest.fixture(scope="module")
-def pair(trained: Project) -> Path:
-    trained.call("report", "runs=[smoke,wider]")
-    return trained.folder / "runs/smoke/report-beside-wider.html"
+def pair(project: Project) -> Path:
+    project.call("report", "runs=[small,wider]")
+    return project.folder / "runs/small/report-beside-wider.html"
 
 
 def short(value: float, sign: str = "") -> str:
@@ -102,13 +92,13 @@ def test_the_page_is_one_small_file_that_fetches_nothing(page: Path, pair: Path)
         assert {target[1:] for target in targets if target and target.startswith("#")} <= set(ids)
 
 
-def test_it_says_the_scores_of_each_fold_and_of_seen_and_unseen(trained: Project, page: Path) -> None:
+def test_it_says_the_scores_of_each_fold_and_of_seen_and_unseen(project: Project, page: Path) -> None:
     text = " ".join(Page(page).text)
     for fold in (0, 1):
-        metrics = json.loads((trained.folder / f"runs/smoke/fold{fold}/metrics.json").read_text())
+        metrics = json.loads((project.folder / f"runs/small/fold{fold}/metrics.json").read_text())
         after = text[text.index(f"fold {fold} ") :][:600]
         assert all(short(metrics[key]) in after for key in ("score", *HEAD_NAMES)), after
-    printed = trained.call("score", "run=smoke").stdout
+    printed = project.call("score", "run=small").stdout
     for name, shown in (
         ("all", "all folds"),
         ("seen", "seen"),
@@ -121,19 +111,19 @@ def test_it_says_the_scores_of_each_fold_and_of_seen_and_unseen(trained: Project
         assert [short(float(value)) for value in line[1:]] == row[1].split()[::4][:4]
 
 
-def test_two_runs_stand_side_by_side_with_the_interval_of_their_difference(trained: Project, pair: Path) -> None:
-    printed = [trained.call("score", f"run={name}").stdout for name in ("smoke", "wider")]
+def test_two_runs_stand_side_by_side_with_the_interval_of_their_difference(project: Project, pair: Path) -> None:
+    printed = [project.call("score", f"run={name}").stdout for name in ("small", "wider")]
     whole = [next(line.split() for line in text.splitlines() if line.split()[:1] == ["all"]) for text in printed]
     text = " ".join(Page(pair).text)
-    after = re.sub(r"\s+", " ", text[text.index("wider less smoke") :])
-    match = re.search(r"all 160 images ([-+][.\d]+) ([-+][.\d]+) – ([-+][.\d]+)", after)
+    after = re.sub(r"\s+", " ", text[text.index("wider less small") :])
+    match = re.search(r"all 24 images ([-+][.\d]+) ([-+][.\d]+) – ([-+][.\d]+)", after)
     assert match, after[:300]
     gain, low, high = map(float, match.groups())
     assert gain == pytest.approx(float(whole[1][1]) - float(whole[0][1]), abs=2e-4)
     assert low <= gain <= high
     assert "data.size" in "".join(Page(pair).text)
     recalls = [
-        trained.read(f"runs/{name}/mistakes/recall.csv").set_index(["head", "label"]) for name in ("smoke", "wider")
+        project.read(f"runs/{name}/mistakes/recall.csv").set_index(["head", "label"]) for name in ("small", "wider")
     ]
     gains = (recalls[1]["recall"] - recalls[0]["recall"]).abs().nlargest(12).round(3)
     gains = gains[gains > 0]
@@ -149,22 +139,22 @@ def test_bengali_is_drawn_and_never_left_to_the_fonts_of_the_machine(page: Path)
     assert all(BENGALI.search(attributes["aria-label"] or "") for attributes in drawn)
 
 
-def test_a_hostile_name_stays_text(trained: Project, tmp_path: Path) -> None:
-    copy = trained.folder / "input/hostile"
-    shutil.copytree(trained.folder / "input/smoke", copy)
+def test_a_hostile_name_stays_text(project: Project, tmp_path: Path) -> None:
+    copy = project.folder / "input/hostile"
+    shutil.copytree(project.folder / "input/small", copy)
     class_map = pd.read_csv(copy / "class_map.csv", dtype=str)
     class_map["component"] = [f"{HOSTILE}{row}" for row in range(len(class_map))]
     class_map.to_csv(copy / "class_map.csv", index=False)
     train = pd.read_csv(copy / "train.csv", dtype=str)
     train["grapheme"] = HOSTILE + train["grapheme"]
     train.to_csv(copy / "train.csv", index=False)
-    trained.call("report", "run=smoke", "data.root=input/hostile")
-    made = trained.folder / "runs/smoke/report.html"
+    project.call("report", "run=small", "data.root=input/hostile")
+    made = project.folder / "runs/small/report.html"
     assert_harmless(made)
     made.replace(tmp_path / "hostile.html")
     write_hostile(tmp_path / "names.html")
     assert_harmless(tmp_path / "names.html")
-    trained.call("report", "run=smoke")
+    project.call("report", "run=small")
 
 
 def assert_harmless(path: Path) -> None:
@@ -174,7 +164,7 @@ def assert_harmless(path: Path) -> None:
     assert "alert(" in "".join(found.text)
 
 
-TEXTS = ("image_id", "head", "truth_text", "decoded_text", "grapheme", "picture")
+TEXTS = ("image_id", "head", "truth_text", "decoded_text", "grapheme")
 PROBABILITIES = ("decoded_probability", "truth_probability")
 
 
@@ -188,7 +178,7 @@ def write_hostile(path: Path) -> None:
         num_images=1,
         rows=[row],
         pairs=dict.fromkeys(HEAD_NAMES, ()),
-        mistakes=[SimpleNamespace(**dict.fromkeys(TEXTS, HOSTILE), **dict.fromkeys(PROBABILITIES, 0.5))],
+        mistakes=[SimpleNamespace(**dict.fromkeys(TEXTS, HOSTILE), **dict.fromkeys(PROBABILITIES, 0.5), picture="")],
         activations=(),
         classes=dict.fromkeys(HEAD_NAMES, ()),
         calibration_errors=dict.fromkeys(HEAD_NAMES, 0.1),
@@ -203,43 +193,39 @@ def write_hostile(path: Path) -> None:
     write_report(report, draw_outline, path)
 
 
-def test_without_its_data_folder_a_run_has_a_page_without_pictures(trained: Project) -> None:
-    assert "input/gone is not here" in trained.call("report", "run=wider", "data.root=input/gone").stdout
-    found = Page(trained.folder / "runs/wider/report.html")
+def test_without_its_data_folder_a_run_has_a_page_without_pictures(project: Project) -> None:
+    assert "input/gone is not here" in project.call("report", "run=wider", "data.root=input/gone").stdout
+    found = Page(project.folder / "runs/wider/report.html")
     assert "input/gone is not here" in "".join(found.text)
     assert not found.all("img")
     assert len([attributes for attributes in found.all("svg") if attributes.get("class") == "text"]) > 50
 
 
-def test_another_data_folder_is_refused(trained: Project) -> None:
-    folder = "input/other"
-    few = "sample.num_graphemes=40", "sample.images_per_grapheme=5", "sample.test_images=2", "sample.unseen_graphemes=0"
-    trained.call("prepare", "config=smoke", f"sample.root={folder}", f"data.root={folder}", *few)
-    error = trained.call("report", "run=smoke", f"data.root={folder}", status=2).stderr
-    assert "input/other/train.csv lacks" in error
-    assert "data.root=" in error
+def test_a_data_folder_without_the_runs_images_is_refused(competition: Path, refused: Refused) -> None:
+    ids = np.array(["Train_0", "Train_99"])
+    refused(["train.csv lacks 1", "Train_99", "data.root="], open_images, DataConfig(root=str(competition)), ids)
 
 
 def test_where_torchcam_is_missing_the_page_says_what_to_type(
-    trained: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "torchcam" else name)
-    assert "'.[report]'" in trained.call("report", "run=wider").stdout
-    found = Page(trained.folder / "runs/wider/report.html")
+    monkeypatch.setitem(sys.modules, "torchcam", None)
+    assert "'.[report]'" in project.call("report", "run=wider").stdout
+    found = Page(project.folder / "runs/wider/report.html")
     assert "where the network looks needs torchcam" in "".join(found.text)
     assert found.all("img")
 
 
-def test_what_people_mistype_is_told(trained: Project) -> None:
+def test_what_people_mistype_is_told(project: Project) -> None:
     for arguments, words in (
         ((), "report needs run=<run>"),
-        (("runs=[smoke,wider,smoke]",), "runs=[<run>,<another>]"),
+        (("runs=[small,wider,small]",), "runs=[<run>,<another>]"),
         (("run=smok",), "runs/smok has no finished fold"),
-        (("run=smoke", "fold=3"), "fold 3 of run smoke is not finished"),
-        (("run=smoke@tta4",), "the views are balanced"),
-        (("run=smoke@tta3",), "oof-tta3.parquet: not there"),
+        (("run=small", "fold=3"), "fold 3 of run small is not finished"),
+        (("run=small@tta4",), "the views are balanced"),
+        (("run=small@tta3",), "oof-tta3.parquet: not there"),
     ):
-        assert words in trained.call("report", *arguments, status=2).stderr
+        assert words in project.call("report", *arguments, status=2).stderr
 
 
 SCREENS = [(360, 740, True), (768, 1024, True), (1280, 900, False)]  # width, height, whether a phone's

@@ -193,11 +193,10 @@ class RehearseConfig:
 class BenchConfig:
     """What ./run.sh bench measures, and how thoroughly."""
 
-    parts: tuple[str, ...] = setting(("cache", "loader", "train", "predict", "scaling"), "What is measured")
+    parts: tuple[str, ...] = setting(("cache", "loader", "train", "predict"), "What is measured")
     sizes: tuple[int, ...] = setting((64, 128), "Image sizes that training and prediction are measured at", "pixels")
     repeats: int = setting(5, "Interleaved pairs of measurements, whose median counts", "pairs", 1, 1000)
     images: int = setting(512, "Images of a network's measurement", "images", 2, 1_000_000)
-    multiples: tuple[int, ...] = setting((1, 2, 4, 8), "Multiples of train's rows: growth of time and memory", "factor")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import torch
 
 from okkhor.bench.input import bench_cache, bench_loader
 from okkhor.bench.network import bench_predict, bench_train
-from okkhor.bench.scaling import bench_scaling
 from okkhor.bench.timing import Figure
 from okkhor.config import Config
 from okkhor.errors import ConfigError
@@ -23,7 +22,6 @@ PARTS: dict[str, Callable[[Config, Prepared], Iterator[Figure]]] = {
     "loader": bench_loader,
     "train": bench_train,
     "predict": bench_predict,
-    "scaling": bench_scaling,
 }
 
 

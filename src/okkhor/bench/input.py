@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 
-from okkhor.bench.timing import Figure, measure_share
+from okkhor.bench.timing import Figure, Target, call_apart, make_figure, measure_share
 from okkhor.config import Config, DataConfig
 from okkhor.data.augmentation import Augmentation, make_transform
 from okkhor.data.cache import build_cache
@@ -26,10 +26,12 @@ NUM_LOADED = 8192  # images of a measurement: the last of an epoch, so that nobo
 
 
 def bench_cache(config: Config, prepared: Prepared) -> Iterator[Figure]:
-    """Build the cache of all train images; bare: decode their pixel columns."""
+    """Build the cache of all train images; bare: decode their pixel columns. With the peak memory."""
     train, name = prepared.train, f"rows to cache at {config.data.size} pixels"
     ours, bare = partial(build_anew, train, config.data), partial(decode_columns, train.shards)
     yield from measure_share(name, ours, bare, config.bench.repeats, least=1 / 1.5, unit="rows/s")
+    peak = call_apart(build_anew, train, config.data).peak_bytes / 1e9
+    yield make_figure(f"peak memory, {len(train.table):,} rows", [peak], "GB", Target("at most", 1.5))
 
 
 def build_anew(train: TrainSet, data: DataConfig) -> int:

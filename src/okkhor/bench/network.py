@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 import torch
 from torch.nn import functional
@@ -16,7 +15,7 @@ from okkhor.data.cache import build_cache, open_cache
 from okkhor.data.competition import TestSet
 from okkhor.data.loading import CachedImages, Loader, ShuffledBatches
 from okkhor.models.network import ThreeHeadNetwork, create_network, place_network
-from okkhor.pipeline.fold import ValidationFold, make_trainer
+from okkhor.pipeline.fold import make_trainer
 from okkhor.pipeline.inference import Networks, predict_test
 from okkhor.pipeline.prepared import Prepared
 from okkhor.pipeline.training_set import TrainingSet, select_training_set
@@ -39,10 +38,6 @@ class Case:
     training: TrainingSet
     network: ThreeHeadNetwork
     precision: Precision
-
-    @property
-    def pin(self) -> bool:
-        return self.precision.device.type == "cuda"
 
 
 def make_cases(config: Config, prepared: Prepared) -> Iterator[Case]:
@@ -67,12 +62,10 @@ def bench_train(config: Config, prepared: Prepared) -> Iterator[Figure]:
 
 
 def bench_predict(config: Config, prepared: Prepared) -> Iterator[Figure]:
-    """Validate from the cache and predict from parquet; bare: the forward pass."""
+    """Predict test images from parquet; bare: the forward pass."""
     for case in make_cases(config, prepared):
-        bare = make_bare_forward(case)
-        for kind, ours in (("validation", make_validation(case)), ("test images", make_prediction(case))):
-            name = f"{kind}, {case.name}"
-            yield from measure_share(name, ours, bare, config.bench.repeats, least=0.95, unit="images/s")
+        ours, bare, name = make_prediction(case), make_bare_forward(case), f"test images, {case.name}"
+        yield from measure_share(name, ours, bare, config.bench.repeats, least=0.95, unit="images/s")
 
 
 class TrainingLoop:
@@ -85,7 +78,8 @@ class TrainingLoop:
         order = ShuffledBatches(len(images), config.train.batch_size, config.seed)
         self.batch_size = order.batch_size
         self.num_batches = max(1, min(len(order), config.bench.images // order.batch_size))
-        self.loader = Loader(images, order, config.data.num_workers, case.pin)
+        pin = case.precision.device.type == "cuda"
+        self.loader = Loader(images, order, config.data.num_workers, pin)
         self.epoch = 0
         self.trainer = make_trainer(case.network, config, case.precision, training, MANY_STEPS, World())
 
@@ -133,22 +127,6 @@ def make_bare_forward(case: Case) -> Work:
         return num_batches * len(rows)
 
     return forward
-
-
-def make_validation(case: Case) -> Work:
-    """Validation, scores included, on bench.images held-out images of a fold, or on all if there are fewer."""
-    folds = case.prepared.folds
-    rows = folds.validation_rows(0)[: case.config.bench.images]
-    numbers = np.full_like(folds.numbers, 1)
-    numbers[rows] = 0
-    prepared = replace(case.prepared, folds=replace(folds, numbers=numbers))
-    fold = ValidationFold(case.config, prepared, 0, case.precision, World())
-
-    def run() -> int:
-        fold.evaluate(case.network)
-        return len(rows)
-
-    return run
 
 
 def make_prediction(case: Case) -> Work:

@@ -100,12 +100,11 @@ def _call(function: Callable[..., object], arguments: tuple[object, ...], num_th
     torch.set_num_threads(num_threads)
     started = read_clock()
     result = function(*arguments)
-    return Apart(result, read_clock() - started, read_memory("status", "VmHWM"))
+    return Apart(result, read_clock() - started, read_peak())
 
 
-def read_memory(file: str, field: str, process: int | str = "self") -> int:
-    """Read a field of a process's status or smaps_rollup, bytes. A child's getrusage begins with its parent's peak."""
-    text = Path(f"/proc/{process}/{file}").read_text()
-    found = re.search(rf"^{field}:\s+(\d+) kB$", text, re.MULTILINE)
-    assert found, f"no {field} in {file}"
+def read_peak() -> int:
+    """The peak of this process in RAM, bytes. getrusage's begins with the parent's peak."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found, "Linux tells it"
     return int(found[1]) * 1024
