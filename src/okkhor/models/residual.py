@@ -27,7 +27,6 @@ from torch import Tensor, nn
 
 STEM_CHANNELS = 64
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # channels, pairs of convolutions
-NUM_FEATURES = STAGES[-1][0]  # channels of the last stage
 
 
 class ConvolutionPair(nn.Module):
@@ -75,12 +74,7 @@ class ResidualNetwork(nn.Module):
         self, shortcuts: bool = True, in_chans: int = 3, num_classes: int = 1000, global_pool: str = "avg"
     ) -> None:
         super().__init__()
-        if global_pool not in ("", "avg") or (num_classes and not global_pool):
-            raise ValueError(f"global_pool={global_pool!r}: expected 'avg', or '' with num_classes=0.")
-        self.num_features = NUM_FEATURES
-        self.num_classes = num_classes
         self.global_pool = global_pool
-
         # Stem: a wide convolution with stride 2 and a pool with stride 2 make the image a quarter as high and wide. The
         # deep part would cost 16 times as much on the full image.
         self.conv1 = nn.Conv2d(in_chans, STEM_CHANNELS, kernel_size=7, stride=2, padding=3, bias=False)
@@ -96,15 +90,11 @@ class ResidualNetwork(nn.Module):
             self.add_module(f"layer{number}", nn.Sequential(*pairs))
             in_channels = channels
 
-        self.fc = nn.Linear(NUM_FEATURES, num_classes) if num_classes else nn.Identity()
-        self.initialise()
+        self.fc = nn.Linear(in_channels, num_classes) if num_classes else nn.Identity()
 
-    def initialise(self) -> None:
-        """Draw kernels with variance 2 / fan-out: He et al. 2015, arXiv:1502.01852.
-
-        A ReLU zeroes half of its input; the 2 makes up for it, so the signal keeps its size through 34 layers. Batch
-        norms start at scale 1, bias 0. (timm starts bn2 at scale 0, which would make the plain twin's output zero.)
-        """
+        # Kernels start with variance 2 / fan-out: He et al. 2015, arXiv:1502.01852. A ReLU zeroes half of its input;
+        # the 2 makes up for it, so the signal keeps its size through 34 layers. Batch norms start at scale 1, bias 0.
+        # (timm starts bn2 at scale 0, which would make the plain twin's output zero.)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -113,14 +103,10 @@ class ResidualNetwork(nn.Module):
         """Tell timm which weights form a group: the stem, then each stage (coarse) or each pair."""
         return {"stem": r"^conv1|bn1", "blocks": r"^layer(\d+)" if coarse else r"^layer(\d+)\.(\d+)"}
 
-    def forward_features(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for number in range(1, len(STAGES) + 1):
             x = self.get_submodule(f"layer{number}")(x)
-        return x
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.forward_features(x)
         if self.global_pool == "avg":
             x = self.fc(x.mean(dim=(2, 3)))
         return x

@@ -1,7 +1,4 @@
-"""Progress, save_state and load_state: state.pt, all that a resumed run needs.
-
-It holds no random state: the random numbers of a step come from the step's number.
-"""
+"""Progress, save_state and load_state: state.pt. It needs no random state: a step's draws come from its number."""
 
 import zipfile
 from collections.abc import Mapping
@@ -17,7 +14,7 @@ from okkhor.files import replacing
 
 @dataclass
 class Progress:
-    """Where training stands. A resumed run continues from here as if it had not stopped."""
+    """Where training stands; a resumed run continues from here."""
 
     epoch: int = 0  # the current or the next one
     batch: int = 0  # batches done in this epoch

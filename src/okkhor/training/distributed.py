@@ -70,7 +70,7 @@ def local_rank() -> int:
 
 @contextmanager
 def join_world(device: torch.device) -> Iterator[World]:
-    """Join the processes that torchrun started; a process that it did not start is alone."""
+    """Join the processes that torchrun started; any other process is alone."""
     if not was_launched():
         yield World()
         return

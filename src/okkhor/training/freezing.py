@@ -15,9 +15,8 @@ def freeze(network: nn.Module, epoch: int, freeze_epochs: int) -> None:
     """Freeze the layers of network.backbone that don't train yet in this epoch; the heads always train.
 
     In epoch 0 all layers are frozen. They thaw evenly, the last group first; from epoch `freeze_epochs` on all train. A
-    frozen parameter has no gradient, so no optimizer moves it. A frozen batch norm uses and keeps its running mean and
-    variance. Call this after each network.train(), which resets the batch norms, and before DistributedDataParallel
-    wraps the network, which looks at requires_grad only then.
+    frozen parameter has no gradient, so no optimizer moves it. A frozen batch norm keeps its running statistics.
+    Call this after network.train(), which resets the batch norms, and before World.wrap, which reads requires_grad.
     """
     if not freeze_epochs:
         return
@@ -40,8 +39,7 @@ def freeze(network: nn.Module, epoch: int, freeze_epochs: int) -> None:
 def group_layers(backbone: nn.Module) -> list[list[str]]:
     """Group the names of the backbone's parameters, from the image to the features.
 
-    The groups are timm's: the stem, then each block (ResNet-34: 16 pairs of convolutions). An architecture without
-    timm's groups is grouped by its top modules.
+    By timm: the stem, then each block (ResNet-34: 16 pairs of convolutions); else by the top modules.
     """
     group_matcher: Any = getattr(backbone, "group_matcher", None)
     if group_matcher is not None:

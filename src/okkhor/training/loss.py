@@ -60,12 +60,8 @@ class ThreeHeadLoss:
     ) -> Tensor:
         """Compute the mean loss of a batch, a float32 scalar.
 
-        Parameters
-        ----------
-        logits : for each head, and for GRAPHEME if there is that head, (B, num_classes).
-        labels : (B, K) int64, in the order of HEADS, then the grapheme.
-        partners : the labels of the mixed-in images, or None.
-        share : of the first images in the mix, 0 to 1.
+        logits: for each head, and for GRAPHEME if there is that head, (B, num_classes). labels: (B, K) int64, in the
+        order of HEADS, then the grapheme. partners: labels of the mixed-in images. share: of the first images, 0 to 1.
         """
         losses = self.of_each_image(logits, labels)
         if partners is not None and share < 1:

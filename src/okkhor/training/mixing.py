@@ -34,7 +34,10 @@ def mix_batch(images: torch.Tensor, labels: torch.Tensor, config: MixConfig, see
     kind = choose_kind(config, generator.random())
     if kind is None or len(images) < 2:
         return MixedBatch(images, labels, labels, 1.0)
-    partner = torch.from_numpy(choose_partners(len(images), generator)).to(images.device)
+    ring = generator.permutation(len(images))
+    partners = np.empty_like(ring)
+    partners[ring] = np.roll(ring, 1)  # each image's predecessor in a ring in random order
+    partner = torch.from_numpy(partners).to(images.device)
     alpha = float(getattr(config, f"{kind}_alpha"))
     share = float(generator.beta(alpha, alpha))
     if kind == "mixup":
@@ -57,18 +60,10 @@ def choose_kind(config: MixConfig, draw: float) -> str | None:
     return None
 
 
-def choose_partners(num_images: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Choose another image for each one, each once: its predecessor in a ring in random order. (B,) int64."""
-    ring = generator.permutation(num_images)
-    partners = np.empty(num_images, np.int64)
-    partners[ring] = np.roll(ring, 1)
-    return partners
-
-
 def make_rectangle(height: int, width: int, share: float, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """(H, W) bool: False in a rectangle of 1 - share of the area around a random centre, cut off at the border.
+    """CutMix, Yun et al. 2019, arXiv:1905.04899: (H, W) bool, False in a rectangle of 1 - share of the area.
 
-    CutMix, Yun et al. 2019, arXiv:1905.04899.
+    Its centre is random; the border cuts it off.
     """
     side = np.sqrt(1 - share) / 2
     row, column = generator.integers(height), generator.integers(width)
@@ -80,10 +75,7 @@ def make_rectangle(height: int, width: int, share: float, generator: np.random.G
 
 
 def make_smooth_area(height: int, width: int, share: float, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """(H, W) bool: True for the `share` of pixels where low-frequency noise is highest.
-
-    FMix, Harris et al. 2020, arXiv:2002.12047.
-    """
+    """FMix, Harris et al. 2020, arXiv:2002.12047: (H, W) bool, True in the `share` of pixels with the highest noise."""
     frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     damping = np.maximum(frequencies, 1 / max(height, width)) ** FMIX_DECAY
     spectrum = generator.standard_normal((2, *frequencies.shape))

@@ -40,10 +40,9 @@ class Events:
 
 @contextmanager
 def open_events(folder: Path, progress: Progress, wanted: bool) -> Iterator[Events]:
-    """Open event files in a fold's folder, from where training stands.
+    """Open event files in a fold's folder. TensorBoard drops older entries of steps that a resumed run does again.
 
-    TensorBoard drops later steps of a killed run, which are done again. In a run that started without events, the
-    epochs so far are written first.
+    In a run that started without events, the epochs so far are written first.
     """
     if not wanted:
         yield Events()
