@@ -6,7 +6,7 @@ order of the rows. train.csv and test.csv list the images in another order than 
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from PIL import ImageFont, features
 from torch import nn
 
 from okkhor.config import Config, DataConfig, DecodeConfig, ModelConfig
+from okkhor.config_rendering import HandConfig
 from okkhor.data.shards import Shard
 from okkhor.label_triples import Labels, TripleCounts, count_triples, write_triples
 from okkhor.models.network import create_network
@@ -235,3 +236,11 @@ Damage = Callable[..., Path]
 
 
 Refused = Callable[..., str]
+
+
+CALM = {
+    **{field.name: 0.0 for field in fields(HandConfig) if field.name != "unsteadiness"},
+    **{"size": 60.0, "pen": 4.0, "paper": 255.0, "aspect": 1.0, "ascent": 1.0, "descent": 1.0},
+    **{"roundness": 0.05, "softness": 0.1},  # 0 would be another smoothing to OpenCV
+}
+"""The habits of a hand that writes what the font shows, 60 pixels high, black on white."""
