@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from test_pipeline import Project
+from helpers import Project
 
 from okkhor.bench.timing import Figure, Target, call_apart, measure_share, read_peak
 

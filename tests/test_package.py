@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import make_predictions, make_run
-from test_pipeline import PROJECT, Project
+from helpers import PROJECT, Project, make_predictions, make_run
 
 from okkhor.config import DataConfig, ModelConfig
 from okkhor.kaggle import rehearsal

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import Refused, make_run
-from test_pipeline import Project
+from helpers import Project, Refused, make_run
 
 from okkhor.config import Config, DataConfig, ModelConfig
 from okkhor.rendering.graphemes import CLASS_MAP_FILE, package_text
@@ -231,7 +230,7 @@ def test_what_people_mistype_is_told(project: Project) -> None:
 SCREENS = [(360, 740, True), (768, 1024, True), (1280, 900, False)]  # width, height, whether a phone's
 
 
-@pytest.mark.browser
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["page", "pair"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height", "mobile"), SCREENS)
@@ -273,7 +272,7 @@ def brightness(colour: str) -> float:
     return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
 
 
-@pytest.mark.browser
+@pytest.mark.slow
 def test_a_hostile_page_runs_nothing(browser: Any, tmp_path: Path) -> None:
     write_hostile(tmp_path / "names.html")
     browser.get((tmp_path / "names.html").as_uri())
@@ -282,7 +281,7 @@ def test_a_hostile_page_runs_nothing(browser: Any, tmp_path: Path) -> None:
     assert browser.get_log("browser") == []
 
 
-@pytest.mark.browser
+@pytest.mark.slow
 def test_paper_gets_a_light_page(browser: Any, page: Path) -> None:
     features = [{"name": "prefers-color-scheme", "value": "dark"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": features})
