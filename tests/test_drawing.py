@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from helpers import CALM
 from numpy.typing import NDArray
-from okkhor.limits import HAND_RANGES
 
 from okkhor.config_rendering import HandConfig
 from okkhor.rendering.drawing import draw_grapheme, start_workers
@@ -19,6 +18,7 @@ from okkhor.rendering.hands import draw_hand
 from okkhor.rendering.ink import draw_image, draw_scraps
 from okkhor.rendering.strokes import Points
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
+from okkhor.settings import SETTINGS
 
 Random = np.random.Generator
 RANGES = HandConfig()
@@ -37,7 +37,7 @@ def draw(text: str, ranges: HandConfig, seed: int) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("end", [0, 1], ids=["lowest", "highest"])
 @pytest.mark.parametrize("name", CALM)
 def test_a_hand_at_the_end_of_what_settings_allow_leaves_ink_on_paper(name: str, end: int) -> None:
-    changed: dict[str, Any] = {name: (HAND_RANGES[name][end],) * 2}
+    changed: dict[str, Any] = {name: ((SETTINGS[f"hand.{name}"].low, SETTINGS[f"hand.{name}"].high)[end],) * 2}
     if name == "darkness":
         changed["paper"] = (250, 255)  # the ink is dark enough to be told from any paper
     for seed, text in enumerate(("ক", "র্ক্ষি", "ঁ")):

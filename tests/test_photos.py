@@ -18,7 +18,7 @@ from okkhor.data.pixels import prepare_image
 from okkhor.errors import InputError
 from okkhor.rendering.drawing import draw_grapheme
 from okkhor.rendering.fonts import find_faces
-from okkhor.rendering.hands import make_writers
+from okkhor.rendering.hands import make_hands
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 Gray = NDArray[np.uint8]
@@ -129,7 +129,7 @@ def scan(request: pytest.FixtureRequest) -> Gray:
     generator = np.random.default_rng(3)
     ranges = HandConfig(scraps=(0.0, 0.0), cut=(0.0, 0.0))  # of ink at the edge a photo has more
     handwritten, others = find_faces(())
-    return draw_grapheme(request.param, make_writers(handwritten, others, 1, ranges, generator)[0], ranges, generator)
+    return draw_grapheme(request.param, make_hands(handwritten, others, 1, ranges, generator)[0], ranges, generator)
 
 
 def widen(scan: Gray) -> Gray:

@@ -71,7 +71,7 @@ def bound_to_this_process(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(os.getpid()), *command]
 
 
-def become(parent: int, command: Sequence[str]) -> None:
+def become(parent: int, command: list[str]) -> None:
     """Turn this process into the command, bound to its parent; not bound where the system isn't Linux."""
     import ctypes
 

@@ -175,7 +175,7 @@ def check_error(error: InputError, pattern: str) -> None:
     """Check the message of an error as a person reads it, and that the pattern is in it."""
     told = io.StringIO()
     with contextlib.redirect_stderr(told):
-        tell("Input", str(error))
+        tell(str(error))
     check_told(told.getvalue())
     assert re.search(pattern, str(error)), error
 

@@ -58,7 +58,7 @@ def check_tables(root: Path) -> None:
     assert {(head.name, label): classes[head.name][label] for head in HEADS for label in range(head.num_classes)} == {
         (row["component_type"], int(row["label"])): row["component"] for row in rows_of(root / "class_map.csv")
     }
-    for name, table in (("train", read_train_table(root, classes)), ("test", read_test_table(root))):
+    for name, table in (("train", read_train_table(root)), ("test", read_test_table(root))):
         expected = rows_of(root / f"{name}.csv")
         for row in expected:
             row.update({head.name: str(int(row[head.name])) for head in HEADS if head.name in row})

@@ -13,7 +13,7 @@ from damage import BYTE_DAMAGE, check_error, damage_file
 from helpers import write_blank_png
 from PIL import Image, ImageDraw
 
-from okkhor.commands import demo
+from okkhor.demo.answer import answer as answer_drawing
 from okkhor.errors import InputError
 from okkhor.pipeline.reader import load_scan, open_reader
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
@@ -103,10 +103,10 @@ def test_the_demo_answers_a_damaged_drawing_or_says_what_is_wrong(untrained_run:
         random = Random(seed)
         drawing = random.choice((*BYTE_DAMAGE, damage_chunks))(FILES["png, L"], random)
         try:
-            answer = json.loads(json.dumps(demo.answer(reader, drawing), allow_nan=False))
+            answer = json.loads(json.dumps(answer_drawing(reader, drawing), allow_nan=False))
         except InputError as error:
             check_error(error, "^the image: ")
         else:
             assert answer["text"] == answer["guesses"][0]["text"]
     with pytest.raises(InputError, match="1,100 x 1,100 pixels, at most 1,000,000 in all"):
-        demo.answer(reader, write_blank_png(1100, 1100))
+        answer_drawing(reader, write_blank_png(1100, 1100))

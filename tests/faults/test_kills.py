@@ -14,7 +14,7 @@ import pytest
 from damage import call_told, check_told
 from stages import FOLD, STAGES, WEIGHTS, UndisturbedStages, end, finish, read_made, start, told
 
-from okkhor.data import batches
+from okkhor.data import loading
 from okkhor.data.loading import CachedImages
 
 pytestmark = pytest.mark.slow
@@ -79,7 +79,7 @@ def test_a_worker_that_hangs_is_told_after_a_while(
     undisturbed: UndisturbedStages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = undisturbed["train"].copy(tmp_path / "project")
-    monkeypatch.setattr(batches, "LONGEST_WAIT", 1)
+    monkeypatch.setattr(loading, "LONGEST_WAIT", 1)
     monkeypatch.setattr(CachedImages, "read", lambda *_: time.sleep(3))
     found = call_told(folder, *TRAIN, "data.num_workers=1")
     assert found.returncode == 2
