@@ -1,10 +1,10 @@
 """`find_problems`: names and combinations of settings that are refused, each with a sentence."""
 
 import math
+import unicodedata
 from collections.abc import Iterator
 
 from okkhor.config import Config
-from okkhor.files import is_name
 
 
 def find_problems(config: Config) -> Iterator[str]:
@@ -90,3 +90,9 @@ def _find_epoch_problems(config: Config) -> Iterator[str]:
     ):
         if epochs > train.epochs:
             yield f"{key}={epochs}: there are only train.epochs={train.epochs}."
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name a folder, in any script: letters, digits, ., _ and -, and marks (Bengali vowel signs)."""
+    known = all(char in "._-" or unicodedata.category(char)[0] in "LMN" for char in text)
+    return known and text[0] not in ".-" and len(text.encode()) <= 100

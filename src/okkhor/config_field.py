@@ -1,6 +1,6 @@
-"""`setting` declares one setting with its type, default, range, unit and description in one place.
+"""`setting` declares a setting: default, description, unit and range stand in one line, beside name and type.
 
-`Setting` is a declared one: it converts and checks values (settings.py) and is what ./run.sh help prints.
+`Setting` is a declared setting. It converts and checks values for settings.py, and ./run.sh help prints it.
 """
 
 import unicodedata
@@ -18,12 +18,12 @@ Range = tuple[float, float]
 
 MAX_TEXT = 1000  # characters
 TAKEN: dict[Any, tuple[type, ...]] = {int: (int, str), float: (int, float, str), str: (str, int, float, bool)}
-"""By the type of a setting, the types of YAML values that it is made from: 1e-3 is a text to YAML."""
+"""By the type of a setting, the types of YAML values that it is converted from: to YAML, 1e-3 is a text."""
 BAD_VALUE = (ValueError, TypeError, OverflowError)  # what int(), float() and zip() raise
 
 
 def setting(default: T, description: str, unit: str = "", low: float = -inf, high: float = inf) -> T:
-    """Declare a field of a dataclass. low, high: the lowest and highest number (of a Range: for both of its ends)."""
+    """Declare a field of a dataclass. low, high: the lowest and highest value of a number, or of a Range's ends."""
     metadata = {"description": description, "unit": unit, "low": low, "high": high}
     declared: T = field(default=default, metadata=metadata)
     return declared
@@ -71,6 +71,7 @@ def list_settings(group: Any, prefix: str = "") -> Iterator[Setting]:
 
 
 def _describe(kind: Any) -> str:
+    """Name a type in words."""
     members = get_args(kind)
     if get_origin(kind) is Literal:
         return " or ".join(members)
@@ -82,6 +83,7 @@ def _describe(kind: Any) -> str:
 
 
 def _convert(value: Any, kind: Any) -> Any:
+    """Convert a value to a type. Raises one of BAD_VALUE where that can't be."""
     origin, members = get_origin(kind) or kind, get_args(kind)
     if origin in (Union, UnionType):
         for member in members:

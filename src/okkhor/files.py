@@ -4,7 +4,6 @@ import glob
 import os
 import shutil
 import sys
-import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,12 +108,6 @@ def checksum(path: Path) -> str:
         while block := file.read(2**22):
             value = zlib.crc32(block, value)
     return f"{value:08x}"
-
-
-def is_name(text: str) -> bool:
-    """Whether a text can name a folder, in any script: letters, digits, ., _ and -, and marks (Bengali vowel signs)."""
-    known = all(char in "._-" or unicodedata.category(char)[0] in "LMN" for char in text)
-    return known and text[0] not in ".-" and len(text.encode()) <= 100
 
 
 def sync(path: Path) -> None:
