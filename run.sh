@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# ./run.sh [command] key=value ...     a command of the pipeline; without one: train
+# ./run.sh [command] key=value ...     a command of the pipeline, train without one; ./run.sh help lists all
 # ./run.sh test [pytest arguments]     the tests
 # ./run.sh test faults                 what tests/faults/ tries a few times, tried many times: hours
 # The first start installs the packages into .venv; OKKHOR_PYTHON=/path/to/python uses one that already has them.
-# Everything runs in the folder of this file, so relative paths start there; those of images to read, where you are.
+# Relative paths start in the folder of this file; those of images to read start in your folder.
 set -euo pipefail
 
 say() { printf '%s\n' "$@" >&2; }

@@ -14,7 +14,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = {
     **dict.fromkeys(("schema", "errors", "files", "processes"), 0),
-    **dict.fromkeys(("config", "config_rendering", "limits", "settings", "predictions", "label_triples", "plots"), 1),
+    **dict.fromkeys(("config", "config_checks", "config_field", "config_rendering", "settings"), 1),
+    **dict.fromkeys(("predictions", "label_triples", "plots"), 1),
     **dict.fromkeys(("data", "rendering", "models", "training", "scoring"), 2),
     "pipeline": 3,
     **dict.fromkeys(("report", "kaggle", "bench", "demo"), 3.5),

@@ -1,13 +1,14 @@
-"""Files appear whole or not at all."""
+"""Files and folders appear whole or not at all."""
 
 import multiprocessing
 import os
 import signal
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from okkhor.files import replacing
+from okkhor.files import replacing, replacing_folder
 
 
 def test_a_file_appears_when_its_block_ends_well_and_not_before(tmp_path: Path) -> None:
@@ -35,20 +36,32 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("old")
+def kill_within(block: AbstractContextManager[Path]) -> None:
+    """Kill a process that is writing."""
 
     def die() -> None:
-        with replacing(path) as temporary:
-            temporary.write_text("half")
+        with block as begun:
+            begun.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
     writer = multiprocessing.get_context("fork").Process(target=die)
     writer.start()
     writer.join(30)
     assert writer.exitcode == -signal.SIGKILL
+
+
+def test_a_killed_process_leaves_the_old_file_and_the_next_removes_its_rest(tmp_path: Path) -> None:
+    path, of_the_living, of_another = (
+        tmp_path / name for name in ("a[1].csv", f".a[1].csv.{os.getppid()}.tmp", ".b.csv.1.tmp")
+    )
+    for file in (path, of_the_living, of_another):
+        file.write_text("old")
+    kill_within(replacing(path))
     assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 4
+    with replacing(path) as temporary:
+        temporary.write_text("whole")
+    assert set(tmp_path.iterdir()) == {path, of_the_living, of_another}
 
 
 def test_two_processes_write_beside_each_other(tmp_path: Path) -> None:
@@ -70,16 +83,33 @@ def test_two_processes_write_beside_each_other(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
-    path = tmp_path / "a[1].csv"
-    dead = multiprocessing.get_context("fork").Process(target=int)
-    dead.start()
-    dead.join(30)
-    left, of_the_living, of_another = (
-        tmp_path / name for name in (f".{path.name}.{dead.pid}.tmp", f".{path.name}.{os.getppid()}.tmp", ".b.csv.1.tmp")
-    )
-    for leftover in (left, of_the_living, of_another):
-        leftover.write_text("half")
-    with replacing(path) as temporary:
-        temporary.write_text("whole")
-    assert set(tmp_path.iterdir()) == {path, of_the_living, of_another}
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_is_replaced_when_its_block_ends_well_and_kept_otherwise(tmp_path: Path, exists: bool) -> None:
+    folder = tmp_path / "new" / "package"
+    if exists:
+        folder.mkdir(parents=True)
+        (folder / "old.txt").touch()
+
+    def write(fails: bool) -> None:
+        with replacing_folder(folder) as partial:
+            (partial / "deep").mkdir()
+            (partial / "deep/new.txt").write_text("whole")
+            assert folder.exists() == exists
+            if fails:
+                raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        write(fails=True)
+    assert [path.name for path in folder.parent.rglob("*")] == (["package", "old.txt"] if exists else [])
+    write(fails=False)
+    assert [path.name for path in folder.parent.rglob("*")] == ["package", "deep", "new.txt"]
+
+
+def test_a_killed_process_leaves_the_old_folder_and_the_next_removes_its_rest(tmp_path: Path) -> None:
+    folder = tmp_path / "package"
+    folder.mkdir()
+    kill_within(replacing_folder(folder))
+    assert len(list(tmp_path.iterdir())) == 2
+    with replacing_folder(folder) as partial:
+        assert not any(partial.iterdir())
+    assert list(tmp_path.iterdir()) == [folder]

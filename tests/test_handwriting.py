@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 from okkhor.config_rendering import HandConfig
-from okkhor.limits import HAND_RANGES
 from okkhor.rendering.drawing import draw_grapheme, find_glyph
 from okkhor.rendering.fonts import find_faces, shapes_well
 from okkhor.rendering.glyphs import Glyph
@@ -20,6 +19,7 @@ from okkhor.rendering.ink import draw_image, draw_scraps
 from okkhor.rendering.stroke_ends import draw_line_over_sign, move_end, redraw_both_ends, redraw_ends, redraw_head_line
 from okkhor.rendering.strokes import Points
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
+from okkhor.settings import SETTINGS
 
 RANGES = HandConfig()
 FACE = find_faces(())[0]
@@ -131,7 +131,7 @@ def test_the_same_seed_gives_the_same_image_and_another_seed_another() -> None:
 @pytest.mark.parametrize("end", [0, 1], ids=["lowest", "highest"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_hand_at_the_end_of_what_settings_allow_leaves_ink_on_paper(name: str, end: int) -> None:
-    value = HAND_RANGES[name][end]
+    value = (SETTINGS[f"hand.{name}"].low, SETTINGS[f"hand.{name}"].high)[end]
     changed: dict[str, Any] = {name: (value, value)}
     ranges = replace(RANGES, **changed)
     if name == "darkness":  # the ink is dark enough to be told from any paper

@@ -175,7 +175,7 @@ def test_a_signal_to_all_saves_says_how_to_go_on_and_the_same_command_goes_on(tr
     os.killpg(process.pid, number)  # to the loader's worker too
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
-    assert f"To go on: ./run.sh {' '.join(arguments)}" in error
+    assert f"To resume: ./run.sh {' '.join(arguments)}" in error
     assert "Traceback" not in error
     again = trained.run(*arguments).stdout
     assert f"Going on from runs/{run}/fold2/state.pt" in again

@@ -112,7 +112,7 @@ def test_what_is_wrong_is_told_and_nothing_is_read(untrained_run: str, photo: Pa
     refused(["run=other", "no finished fold"], read.main, [str(photo), "run=other"])
     refused(["fold 4", "not finished"], read.main, [str(photo), f"run={untrained_run}", "fold=4"])
     refused(["model-cycle3.safetensors", "no such file"], okkhor.read, photo, f"{untrained_run}@cycle3")
-    refused(["there is no setting 'colour'"], read.main, [str(photo), "colour=red", f"run={untrained_run}"])
+    refused(["colour=red: there is no such setting"], read.main, [str(photo), "colour=red", f"run={untrained_run}"])
     assert main(["read", "none.png"]) == 2
 
 

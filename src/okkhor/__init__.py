@@ -10,17 +10,21 @@ __version__ = "0.1.0"
 
 
 def read(image: "Photo", run: str = "", fold: object = None) -> "Reading":
-    """What a run's networks read in a photo, scan or drawing of one grapheme.
-
-    image: a path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, bool, or float from 0 to 1.
-    run: a run in ./runs, or a variant such as sample@tta5; without it the preset's.
-    fold: a number, a list of numbers, or None for the mean of all that are finished.
+    """Read the grapheme in a photo, scan or drawing with a run's networks.
 
     >>> reading = okkhor.read("photo.jpg", run="sample")
     >>> reading.text, reading.labels["grapheme_root"], reading.guesses[0].probability
 
-    Raises okkhor.errors.InputError for what is no image, a blank one, or a run without a finished fold.
+    Parameters
+    ----------
+    image: a path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, bool, or float from 0 to 1
+    run: a run in ./runs, or a variant such as sample@tta5; default: the preset's run
+    fold: a number, a list of numbers, or None for the mean of all finished folds
+
+    Raises
+    ------
+    okkhor.errors.InputError: for a file that is no image, a blank image, or a run without a finished fold
     """
-    from okkhor.pipeline.reader import read_one  # here: `import okkhor` is to take no seconds
+    from okkhor.pipeline.reader import read_one  # here, since it takes seconds: `import okkhor` takes none
 
     return read_one(image, run, fold)

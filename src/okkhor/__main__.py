@@ -1,7 +1,7 @@
-"""./run.sh [command] key=value ...: finds the command, and turns what went wrong into an exit status.
+"""`main` runs `./run.sh [command] key=value ...` and turns what went wrong into an exit status.
 
-0: done. 2: something that the person can mend, told in a line or two. 1: a bug, with its traceback.
-130: interrupted, with the line to type to go on.
+0: done. 2: a person can mend it; stderr says how. 1: a bug, with its traceback.
+130: interrupted, with the line to type to resume.
 """
 
 import difflib
@@ -12,43 +12,25 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from okkhor.errors import LOST_ANOTHER, ConfigError, InputError
+from okkhor.errors import LOST_ANOTHER, ConfigError, InputError, first_line
 
 COMMANDS = {
-    "download": "the competition's files by Kaggle's own client, checked, into input/bengaliai-cv19",
+    "download": "download the competition's files with Kaggle's own client into input/bengaliai-cv19, and check them",
     "train": "train folds: prepare, train, score out of fold, predict the test images, write the submission",
-    "prepare": "check the input, build cache and folds, say what was found, and stop",
+    "prepare": "check the input, build cache and folds, print what was found, and stop",
     "score": "score a run out of fold, its decoding and its mistakes (run=), or a submission (submission=)",
     "predict": "predict a data folder's test images with a run's networks, write the submission",
-    "ensemble": "several runs as one: score that ensemble out of fold, write its submission",
-    "package": "a run or an ensemble as a data set and a kernel for Kaggle, which predicts offline: dist/<run>/",
-    "rehearse": "run that kernel here as Kaggle would: no network, 16 GB; how long it would take, what it would use",
+    "ensemble": "combine several runs: score the ensemble out of fold, write its submission",
+    "package": "make a data set and a kernel of a run or an ensemble; Kaggle predicts with them offline: dist/<run>/",
+    "rehearse": "run that kernel here as Kaggle would: no network, 16 GB; print the time and memory that it would take",
     "read": "read the grapheme in photos, scans or drawings: `read photo.jpg scan.png run=<run>`",
-    "demo": "a page on this machine on which to draw a grapheme with mouse or finger, and see what is read",
-    "export": "a run's networks as ONNX files, checked against torch",
-    "report": "one HTML page of a run (run=), or of two side by side (runs=[a,b]): runs/<run>/report.html",
-    "show": "draw what the settings do to images: `show augment`, before and after it; `show sample`, rendered ones",
-    "bench": "measure how fast everything is here, beside the same work bare, and how much memory it takes",
-    "degradation": "train ResNet-34 with and without shortcuts, draw the two curves",
+    "demo": "open a page on this machine: draw a grapheme with mouse or finger, see what is read",
+    "export": "write a run's networks as ONNX files, checked against torch",
+    "report": "write one HTML page of a run (run=), or of two side by side (runs=[a,b]): runs/<run>/report.html",
+    "show": "draw images: `show augment`, before and after augmentation; `show sample`, rendered ones",
+    "bench": "measure speed and memory of every step here, beside the same work without the pipeline",
+    "degradation": "train ResNet-34 with and without shortcuts, and draw the two curves",
 }
-
-LONGEST = 1000  # characters of a message
-
-MENDABLE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Make room, or set another folder."),
-    **dict.fromkeys((errno.EACCES, errno.EPERM), "Allow this user to read and write there, or set another folder."),
-    errno.EROFS: "Set a folder that can be written to.",
-    **dict.fromkeys(
-        (errno.ENOENT, errno.ENOTDIR),
-        "Was it moved or deleted, or does a link lead nowhere? Put it back, or name another.",
-    ),
-    **dict.fromkeys((errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY), "Move away what is in its place."),
-    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP), "Set a shorter path, without a link that leads back to itself."),
-    **dict.fromkeys((errno.EIO, errno.ESTALE), "The disk or the network to it fails: see whether the files are whole."),
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Allow more open files, by `ulimit -n 4096`."),
-    errno.ENOMEM: "Try a smaller train.batch_size, or fewer data.num_workers.",
-}
-"""What a person can mend of what the system refuses, and how."""
 
 HELP = """usage: ./run.sh [command] key=value ...
 
@@ -60,87 +42,90 @@ settings that people use most
   fold=0, fold=[0,2], fold=all    which folds                    run=<name>       where it is kept: runs/<name>/
   config=<preset>                 a file of configs/             overwrite=true   train a finished fold again
   data.root=<folder>              in the competition's format    train.epochs=10  train.batch_size=64
-Every setting, with its unit and default, stands in src/okkhor/config.py."""
+More about a setting, a group of settings or a command: ./run.sh help train.epochs, ./run.sh help train.
+All settings: docs/settings.md."""
+
+LONGEST = 1000  # characters of a message
+
+MENDABLE = {
+    "Make room, or set another folder.": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    "Allow this user to read and write there, or set another folder.": (errno.EACCES, errno.EPERM),
+    "Set a folder that can be written to.": (errno.EROFS,),
+    "Was it moved or deleted, or is a link broken? Put it back, or name another.": (errno.ENOENT, errno.ENOTDIR),
+    "Move away what is in its place.": (errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+    "Set a shorter path, without a link that leads back to itself.": (errno.ENAMETOOLONG, errno.ELOOP),
+    "The disk or the network to it fails: see whether the files are whole.": (errno.EIO, errno.ESTALE),
+    "Allow more open files, by `ulimit -n 4096`.": (errno.EMFILE, errno.ENFILE),
+    "Try a smaller train.batch_size, or fewer data.num_workers.": (errno.ENOMEM,),
+}
+"""What a person can do, and the system's error numbers that it helps against."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command; returns the exit status."""
+    """Run a command. Returns the exit status."""
     try:
         command, settings = split_command(arguments)
-        if command == "help":
+        if command != "help":
+            importlib.import_module(f"okkhor.commands.{command}").main(settings)
+        elif settings:
+            importlib.import_module("okkhor.commands.help").main(settings, COMMANDS)
+        else:
             print(HELP.format(commands="\n".join(f"  {name:12} {text}" for name, text in COMMANDS.items())))
-            return 0
-        importlib.import_module(f"okkhor.commands.{command}").main(settings)
-    except InputError as error:
-        if is_of_ctrl_c(error):
-            return tell_interrupted(arguments)
-        tell("Settings" if isinstance(error, ConfigError) else "Input", str(error))
-        return 2
-    except BrokenPipeError:  # ./run.sh score | head: whoever read the output has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the flush at the end complain
+    except KeyboardInterrupt:
+        if "LOCAL_RANK" not in os.environ:  # of several processes, the launcher alone prints it
+            again = [argument for argument in arguments if argument.partition("=")[0] != "overwrite"]
+            print(f"\nInterrupted. To resume: {shlex.join(['./run.sh', *again])}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # ./run.sh score | head: the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at the end doesn't fail
         return 1
-    except OSError as error:
-        if error.errno not in MENDABLE:
-            raise
-        tell("Files", f"{error.filename or 'writing'}: {error.strerror}. {MENDABLE[error.errno]}")
-        return 2
-    except (MemoryError, RuntimeError) as error:
+    except (InputError, OSError, MemoryError, RuntimeError) as error:
         if has_lost_another(error):
             return LOST_ANOTHER
-        remedy = find_remedy(error)
-        if not remedy:
+        text = explain(error)
+        if not text:
             raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        tell("Memory", f"{reason} {remedy}")
+        tell(text)
         return 2
-    except KeyboardInterrupt:
-        return tell_interrupted(arguments)
     return 0
 
 
-def is_of_ctrl_c(error: BaseException | None) -> bool:
-    """Whether a library that was interrupted in the middle then failed itself."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def tell_interrupted(arguments: Sequence[str]) -> int:
-    again = [argument for argument in arguments if argument.partition("=")[0] != "overwrite"]
-    if "LOCAL_RANK" not in os.environ:  # else the launcher says it, once
-        print(f"\nInterrupted. To go on: {shlex.join(['./run.sh', *again])}", file=sys.stderr)
-    return 130
-
-
-def find_remedy(error: Exception) -> str:
-    """What to do against too little memory, or the loss of a worker process; "" where it is something else."""
-    name, text = type(error).__name__, str(error)  # names of classes that are not imported here: torch's, Python's
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
-        return "Try a smaller train.batch_size."
-    if name == "BrokenProcessPool" or "DataLoader" in text:
-        return "Is memory full? Type the same again to go on; data.num_workers=0 needs no workers."
+def explain(error: Exception) -> str:
+    """What went wrong and what a person can do; "" for a bug."""
+    kind = type(error).__name__  # by its name: torch and concurrent.futures are not imported here
+    if isinstance(error, InputError):
+        return f"{'Settings' if isinstance(error, ConfigError) else 'Input'}: {error}"
+    if isinstance(error, OSError):
+        remedy = next((remedy for remedy, numbers in MENDABLE.items() if error.errno in numbers), "")
+        return f"Files: {error.filename or 'writing'}: {error.strerror}. {remedy}" if remedy else ""
+    if isinstance(error, MemoryError) or kind == "OutOfMemoryError":
+        return f"Memory: {first_line(error)} Try a smaller train.batch_size."
+    if kind == "BrokenProcessPool" or "DataLoader" in str(error):
+        remedy = "Is memory full? Type the same again to resume; data.num_workers=0 needs no workers."
+        return f"Memory: {first_line(error)} {remedy}"
     return ""
 
 
 def has_lost_another(error: Exception) -> bool:
-    """Whether this is one process of several, and torch's gloo or NCCL can't reach another."""
-    is_distributed = type(error).__name__.startswith("Dist") or "gloo" in str(error) or "NCCL" in str(error)
-    return "LOCAL_RANK" in os.environ and is_distributed
+    """Whether this is one of several processes, and torch's gloo or NCCL can't reach another."""
+    text = f"{type(error).__name__} {error}"
+    is_distributed = text.startswith("Dist") or "gloo" in text or "NCCL" in text
+    return isinstance(error, RuntimeError) and "LOCAL_RANK" in os.environ and is_distributed
 
 
-def tell(kind: str, text: str) -> None:
-    """Print what a person can mend; what a damaged file holds may be endless, or orders to the terminal."""
+def tell(text: str) -> None:
+    """Print to stderr. A damaged file's content may be endless, or have orders to the terminal."""
     plain = "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
-    print(f"{kind}: {plain[:LONGEST]}{'...' if len(plain) > LONGEST else ''}", file=sys.stderr)
+    print(f"{plain[:LONGEST]}{'...' if len(plain) > LONGEST else ''}", file=sys.stderr)
 
 
 def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """The command, `train` where none is named, and its settings. Raises ConfigError for an unknown command."""
+    """Split off the command, `train` where none is named. Raises ConfigError for an unknown one."""
     if not arguments or "=" in arguments[0]:
         return "train", list(arguments)
     command = arguments[0]
     if command in ("help", "--help", "-h"):
-        return "help", []
+        return "help", list(arguments[1:])
     if command not in COMMANDS:
         close = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""

@@ -1,205 +1,227 @@
-"""Every setting of the pipeline, with its unit and meaning.
+"""`Config`: every setting of the pipeline. One line gives type, default, description, unit and range of a setting.
 
-A preset in configs/ and `key=value` arguments may change any field below; settings.py makes a Config of them.
+A preset in configs/ and `key=value` arguments change settings; settings.py makes a Config of them. docs/settings.md
+lists all, `./run.sh help <setting or group>` prints some.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from okkhor.config_field import setting
 from okkhor.config_rendering import HandConfig, SampleConfig
 
 COMPETITION_ROOT = "input/bengaliai-cv19"
-ARCFACE_SCALE = 30.0  # of the cosines, so that softmax can become sure; ArcFace, Deng et al. 2019, arXiv:1801.07698
+ARCFACE_SCALE = 30.0  # factor on cosines, so that softmax can become sharp; ArcFace, Deng et al. 2019, arXiv:1801.07698
+EPOCHS = 100_000  # the most
+SEED = 2**32 - 1  # the highest
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The input folder and what the network sees of its images."""
+    """The input folder, and what the network sees of its images."""
 
-    root: str = COMPETITION_ROOT  # a folder in the competition's format
-    size: int = 128  # height and width that images are resized to, pixels
-    crop_to_ink: bool = False  # cut the paper off around the ink before resizing
-    blacklist: str = ""  # a csv with the image_ids that are not trained on
-    label_fixes: str = ""  # a csv with image_id and the labels that are right, in train.csv's columns
-    pseudo: str = ""  # a run, as a member of an ensemble is named, whose reading of test images is trained on too
-    pseudo_confidence: float = 0.95  # of the test images, those that each head reads with this probability at least
-    rendered_fraction: float = 0.0  # of the training images, those rendered from fonts, by new hands in each epoch
-    rendered_epochs: int = 1  # after which they are rendered anew; that takes a third as long as an epoch of them
-    rendered_graphemes: str = "train"  # train; grammar: all that labels can make; or a csv with a column grapheme
-    cache_dir: str = "runs/.cache"  # resized train images are kept here
-    num_workers: int = 0  # loader processes; 0: images are loaded in the training process
+    root: str = setting(COMPETITION_ROOT, "Folder in the competition's format")
+    size: int = setting(128, "Height and width that images are resized to", "pixels", 16, 512)
+    crop_to_ink: bool = setting(False, "Cut off the paper around the ink before resizing")
+    blacklist: str = setting("", "Csv file with the image_ids that training leaves out")
+    label_fixes: str = setting("", "Csv file with image_id and corrected labels, in train.csv's columns")
+    pseudo: str = setting("", "Run, or run@variant, whose predictions of test images are trained on as labels")
+    pseudo_confidence: float = setting(0.95, "Lowest confidence, in each head, of a used label", "probability", 0, 1)
+    rendered_fraction: float = setting(0.0, "Part of the training images that is rendered from fonts", "share", 0, 0.99)
+    rendered_epochs: int = setting(1, "Epochs between renderings; one costs a third of an epoch", "epochs", 1, EPOCHS)
+    rendered_graphemes: str = setting("train", "train; grammar: all that labels make; or a csv with column grapheme")
+    cache_dir: str = setting("runs/.cache", "Folder of resized train images")
+    num_workers: int = setting(0, "Processes that load images; 0: the training process loads them", "processes", 0, 256)
 
 
 @dataclass(frozen=True)
 class FoldsConfig:
-    """The split of train.csv into folds, made once into folds/, audited each time."""
+    """The split of train.csv into folds: made once into folds/, checked each time."""
 
-    num_folds: int = 5
-    scheme: Literal["stratified", "unseen"] = "stratified"  # both on the grapheme, which stratifies all three heads
-    unseen_share: float = 0.058  # scheme=unseen: of the graphemes, those that a fold's training lacks; as private's
-    group: str = ""  # a column of train.csv, such as a writer: its images are never on both sides of a fold
-    seed: int = 0  # of the shuffle before the split
+    num_folds: int = setting(5, "Number of folds", "folds", 2, 100)
+    scheme: Literal["stratified", "unseen"] = setting(
+        "stratified", "Both stratify by grapheme, so by all heads; unseen: validation has graphemes unknown to training"
+    )
+    unseen_share: float = setting(
+        0.058, "Graphemes that a fold's training lacks, with scheme=unseen; the private test's", "share", 0.0001, 0.5
+    )
+    group: str = setting("", "Column of train.csv, such as a writer, whose images stay on one side of a split")
+    seed: int = setting(0, "Fixes the shuffle before the split", "", 0, SEED)
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The network."""
 
-    backbone: str = "resnet34"  # any name that timm.create_model knows, or article_resnet34, article_plain34
-    pretrained: bool | str = False  # true: timm's weights, downloaded; or a .safetensors file of backbone weights
-    init_from: str = ""  # start from all the weights of another run, its fold of the same number
-    pooling: Literal["average", "gem", "average_max", "sse"] = "average"  # per head; gem: a mean with learnt exponent
-    hidden: int = 0  # features of a hidden layer in each head; 0: none
-    dropout: float = 0.0  # probability, before each head's last layer
-    consonant: Literal["classes", "parts"] = "classes"  # parts: a sigmoid for each of the four written parts
-    graphemes: Literal["none", "linear", "arcface"] = "none"  # a fourth head over the graphemes of train.csv
+    backbone: str = setting("resnet34", "Name that timm.create_model knows, or article_resnet34, article_plain34")
+    pretrained: bool | str = setting(False, "true: timm's weights, downloaded; or a .safetensors file for the backbone")
+    init_from: str = setting("", "Run whose weights, of the fold with the same number, training starts from")
+    pooling: Literal["average", "gem", "average_max", "sse"] = setting(
+        "average", "Pooling of each head; gem: generalized mean, learnt exponent; sse: squeeze and excitation first"
+    )
+    hidden: int = setting(0, "Width of a hidden layer in each head; 0: no such layer", "features", 0, 65_536)
+    dropout: float = setting(0.0, "Dropout before the last layer of each head", "probability", 0, 0.95)
+    consonant: Literal["classes", "parts"] = setting("classes", "parts: a sigmoid for each of the four written parts")
+    graphemes: Literal["none", "linear", "arcface"] = setting("none", "A fourth head, over the graphemes of train.csv")
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
     """Random changes of the training images. No flips: they turn a glyph into another."""
 
-    policy: str = "light"  # a policy of data/augmentation.py, or its transforms joined by +, such as affine+elastic
-    strength: float = 1.0  # factor on every angle, shift, area and amount
-    probability: float = 1.0  # factor on the probability of every transform
-    cooldown_epochs: int = 0  # the last so many epochs see images that are changed less
-    cooldown_strength: float = 0.3  # the strength in them
+    policy: str = setting("light", "Policy of data/augmentation.py, or its transforms joined by +: affine+elastic")
+    strength: float = setting(1.0, "Factor on every angle, shift, area and amount", "factor", 0, 3)
+    probability: float = setting(1.0, "Factor on the probability of every transform", "factor", 0, 10)
+    cooldown_epochs: int = setting(0, "Last epochs, whose images change less", "epochs", 0, EPOCHS)
+    cooldown_strength: float = setting(0.3, "Strength in these last epochs", "factor", 0, 3)
 
 
 @dataclass(frozen=True)
 class MixConfig:
-    """Two images of a batch as one, with the labels of both; at most one of the kinds for each batch."""
+    """Two images of a batch mixed into one, with the labels of both; a batch is mixed in one way at most."""
 
-    cutmix: float = 0.0  # probability for a batch; a rectangle from the other image: Yun et al. 2019, arXiv:1905.04899
-    cutmix_alpha: float = 1.0  # of the Beta distribution that the share of the first image is drawn from
-    mixup: float = 0.0  # probability; the weighted mean of both: Zhang et al. 2018, arXiv:1710.09412
-    mixup_alpha: float = 0.2
-    fmix: float = 0.0  # probability; an area of smooth random shape: Harris et al. 2020, arXiv:2002.12047
-    fmix_alpha: float = 1.0
-    cooldown_epochs: int = 0  # the last so many epochs see whole images
+    cutmix: float = setting(0.0, "CutMix: a rectangle of another image; arXiv:1905.04899", "probability", 0, 1)
+    cutmix_alpha: float = setting(1.0, "Alpha of the Beta distribution of the first image's share", "", 0, 100)
+    mixup: float = setting(0.0, "MixUp: the weighted mean of two images; arXiv:1710.09412", "probability", 0, 1)
+    mixup_alpha: float = setting(0.2, "Alpha of the Beta distribution of the first image's share", "", 0, 100)
+    fmix: float = setting(0.0, "FMix: an area of smooth random shape; arXiv:2002.12047", "probability", 0, 1)
+    fmix_alpha: float = setting(1.0, "Alpha of the Beta distribution of the first image's share", "", 0, 100)
+    cooldown_epochs: int = setting(0, "Last epochs, without mixing", "epochs", 0, EPOCHS)
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What training minimises: a loss for each head, weighted."""
+    """What training minimises: the weighted mean of the heads' losses."""
 
-    head_weights: tuple[float, ...] = (2.0, 1.0, 1.0)  # of root, vowel, consonant; as the score weights them
-    label_smoothing: float = 0.0  # share of the label spread over all classes; evenly, seen without the adjustment
-    logit_adjustment: float = 0.0  # 1: all classes count alike, as in macro recall; arXiv:2007.07314
-    class_balance: float = 0.0  # beta of the effective number of images, near 1; 0: none; arXiv:1901.05555
-    focal_gamma: float = 0.0  # how much less an image counts that is learnt already; 0: none; arXiv:1708.02002
-    hard_share: float = 1.0  # of each part of a batch, the images with the highest loss that count; arXiv:1604.03540
-    hard_from_epoch: int = 0  # before it all images count; the first epoch is 0
-    grapheme_weight: float = 1.0  # of the grapheme head's loss; 1: as much as the three heads together
-    arcface_margin: float = 0.3  # radians that the right grapheme's angle is made larger by; arXiv:1801.07698
+    head_weights: tuple[float, ...] = setting((2.0, 1.0, 1.0), "Weights of root, vowel, consonant, as in the score")
+    label_smoothing: float = setting(0.0, "Part of a label that is spread over all classes", "share", 0, 0.99)
+    logit_adjustment: float = setting(0.0, "1: all classes count alike, as in macro recall; arXiv:2007.07314", "", 0, 3)
+    class_balance: float = setting(0.0, "Beta of class-balanced loss; 0: off; arXiv:1901.05555", "", 0, 0.999999)
+    focal_gamma: float = setting(
+        0.0, "Gamma of focal loss: easy images count less; 0: off; arXiv:1708.02002", "", 0, 10
+    )
+    hard_share: float = setting(1.0, "Hardest images of a micro-batch count; arXiv:1604.03540", "share", 0.01, 1)
+    hard_from_epoch: int = setting(0, "First epoch of hard_share; before it all images count", "epochs", 0, EPOCHS)
+    grapheme_weight: float = setting(1.0, "Weight of the grapheme head; 1: as the three heads together", "", 0, 100)
+    arcface_margin: float = setting(0.3, "Angle added to the right grapheme's; arXiv:1801.07698", "radians", 0, 1.5)
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """How the weights move, and how fast over the run."""
+    """How the weights move, and how fast."""
 
-    name: Literal["adamw", "sgd", "muon"] = "adamw"  # sgd: with Nesterov momentum; muon: NAdamW for the rest
-    learning_rate: float = 1e-3  # the highest
-    weight_decay: float = 0.01  # not on norms and biases
-    momentum: float = 0.9  # of sgd
-    schedule: Literal["one_cycle", "cosine", "restarts"] = "one_cycle"
-    warmup: float = 0.2  # share of the steps, or of the first of several cycles, during which the rate rises
-    cycles: int = 1  # of schedule=restarts: equally long, each ends with a snapshot; arXiv:1608.03983
-    clip_norm: float = 0.0  # longest gradient, all weights together; 0: any
+    name: Literal["adamw", "sgd", "muon"] = setting("adamw", "sgd: with Nesterov momentum; muon: NAdamW for the rest")
+    learning_rate: float = setting(1e-3, "Highest learning rate", "", 1e-9, 100)
+    weight_decay: float = setting(0.01, "Weight decay, except of norms and biases", "", 0, 100)
+    momentum: float = setting(0.9, "Momentum of sgd", "", 0, 0.9999)
+    schedule: Literal["one_cycle", "cosine", "restarts"] = setting("one_cycle", "Learning rate over the run")
+    warmup: float = setting(0.2, "Steps of the first cycle during which the learning rate rises", "share", 0, 0.99)
+    cycles: int = setting(1, "Equal cycles of schedule=restarts, a snapshot each; arXiv:1608.03983", "cycles", 1, 1000)
+    clip_norm: float = setting(0.0, "Longest gradient, all weights together; 0: no limit", "L2 norm", 0, 1_000_000)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """The training loop."""
 
-    epochs: int = 30
-    batch_size: int = 64  # images of an optimizer step, of all processes together
-    accumulate: int = 1  # parts that a batch is computed in, one after the other, where memory is short
-    sampling: Literal["plain", "balanced", "grapheme"] = "plain"  # balanced: rare roots oftener; grapheme: all alike
-    first_size: int = 0  # pixels; images grow from this size to data.size in the first half of the epochs; 0: do not
-    freeze_epochs: int = 0  # the first epoch trains the heads alone; by this one the backbone has thawed, from its end
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto: the best that the device has
-    device: str = "auto"  # auto: cuda where there is one, else cpu
-    compile: Literal["none", "default", "reduce-overhead"] = "none"  # torch.compile's modes; the last: CUDA graphs
-    ema_decay: float = 0.998  # of the running mean of the weights, per step; 0: none
-    swa_epochs: int = 0  # predict with the mean of the weights after each of the last so many epochs; arXiv:1803.05407
-    patience: int = 0  # stop after so many epochs without a better score; 0: never
-    max_minutes: float = 0.0  # stop in time, with a usable model; 0: no limit
-    save_minutes: float = 10.0  # between two saved states; each epoch saves one too
-    tensorboard: bool = False  # event files in the fold's folder, beside log.jsonl: tensorboard --logdir runs
-    num_threads: int = 0  # CPU threads of a process; 0: torch's own choice
-    profile: bool = False  # trace three steps of the first epoch: what costs most is printed, and trace.json written
+    epochs: int = setting(30, "Passes over the training images", "epochs", 1, EPOCHS)
+    batch_size: int = setting(64, "Images of an optimizer step, over all processes together", "images", 2, 65_536)
+    accumulate: int = setting(1, "Micro-batches that a batch is split into where memory is short", "", 1, 65_536)
+    sampling: Literal["plain", "balanced", "grapheme"] = setting(
+        "plain", "balanced: rare roots are drawn more often; grapheme: all graphemes equally often"
+    )
+    first_size: int = setting(
+        0, "First epoch's image size, which grows to data.size in half of the epochs; 0: off", "pixels", 0, 512
+    )
+    freeze_epochs: int = setting(
+        0, "Epochs in which the backbone thaws, from its end; the first trains the heads alone", "epochs", 0, EPOCHS
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto", "auto: the best that the device has")
+    device: str = setting("auto", "auto, cpu, cuda or cuda:<number>; auto: cuda where there is one, otherwise cpu")
+    compile: Literal["none", "default", "reduce-overhead"] = setting("none", "torch.compile; the last: CUDA graphs")
+    ema_decay: float = setting(0.998, "Decay per step of the weights' moving average (EMA); 0: off", "", 0, 0.999999)
+    swa_epochs: int = setting(0, "Last epochs that SWA averages; arXiv:1803.05407", "epochs", 0, EPOCHS)
+    patience: int = setting(0, "Early stopping: epochs without a better score; 0: off", "epochs", 0, EPOCHS)
+    max_minutes: float = setting(0.0, "Time to stop after, with a usable model; 0: none", "minutes", 0, 1_000_000)
+    save_minutes: float = setting(10.0, "Time between saved states; epochs save too", "minutes", 0, 1_000_000)
+    tensorboard: bool = setting(False, "Write event files beside log.jsonl; see them: tensorboard --logdir runs")
+    num_threads: int = setting(0, "CPU threads of a process; 0: as torch chooses", "threads", 0, 1024)
+    profile: bool = setting(False, "Trace three steps of the first epoch: print what costs most, write trace.json")
 
 
 @dataclass(frozen=True)
 class DecodeConfig:
     """How probabilities become the labels of a submission."""
 
-    rule: Literal["argmax", "prior", "grapheme", "joint"] = "argmax"  # see scoring/decoding.py; chosen out of fold
-    prior: Literal["counts", "posterior"] = "counts"  # shares of the training images; or the networks' own mean
+    rule: Literal["argmax", "prior", "grapheme", "joint"] = setting("argmax", "Decision rule, tuned out of fold")
+    prior: Literal["counts", "posterior"] = setting("counts", "Class shares: of the training images, or as predicted")
 
 
 @dataclass(frozen=True)
 class EnsembleConfig:
-    """How the members of an ensemble become one."""
+    """How the members of an ensemble are combined."""
 
-    mean: Literal["arithmetic", "geometric", "rank"] = "arithmetic"
-    weights: Literal["equal", "greedy", "stacking"] = "equal"  # greedy: Caruana et al. 2004; both chosen out of fold
+    mean: Literal["arithmetic", "geometric", "rank"] = setting("arithmetic", "Mean of the members' probabilities")
+    weights: Literal["equal", "greedy", "stacking"] = setting(
+        "equal", "Members' weights, from out of fold; greedy: Caruana 2004"
+    )
 
 
 @dataclass(frozen=True)
 class LaunchConfig:
-    """Several processes train one fold together (torchrun, DistributedDataParallel)."""
+    """Several processes that train one fold together (torchrun, DistributedDataParallel)."""
 
-    processes: int = 1  # on this machine, one for each GPU; more machines: torchrun's own options, see the README
+    processes: int = setting(1, "Processes on this machine, one for each GPU", "processes", 1, 1024)
 
 
 @dataclass(frozen=True)
 class KaggleConfig:
-    """What Kaggle's client uploads a package by."""
+    """Where Kaggle's client uploads a package to."""
 
-    user: str = ""  # your name in Kaggle's addresses
+    user: str = setting("", "Your name in Kaggle's addresses")
 
 
 @dataclass(frozen=True)
 class RehearseConfig:
     """The packaged kernel, run here as Kaggle would run it."""
 
-    memory_gb: float = 16.0  # GB of 10^9 bytes that the kernel may use
-    num_images: int = 20_000  # of the largest run: the test files, repeated until there are as many
+    memory_gb: float = setting(16.0, "Memory that the kernel may use", "GB of 10^9 bytes", 0.1, 10_000)
+    num_images: int = setting(20_000, "Images of the largest run: test files, repeated", "images", 1, 10_000_000)
 
 
 @dataclass(frozen=True)
 class BenchConfig:
     """What ./run.sh bench measures, and how thoroughly."""
 
-    parts: tuple[str, ...] = ("cache", "loader", "render", "train", "predict", "memory", "start", "scaling")
-    sizes: tuple[int, ...] = (64, 128)  # pixels, at which training and prediction are measured
-    repeats: int = 5  # interleaved pairs of what is compared; their median counts
-    images: int = 512  # that a network is measured on, each time
-    multiples: tuple[int, ...] = (1, 2, 4, 8)  # of the rows of train, for what time and memory do as they grow
-    minutes: float = 0.25  # that each number of processes trains for
+    parts: tuple[str, ...] = setting(
+        ("cache", "loader", "render", "train", "predict", "memory", "start", "scaling"), "What is measured"
+    )
+    sizes: tuple[int, ...] = setting((64, 128), "Image sizes that training and prediction are measured at", "pixels")
+    repeats: int = setting(5, "Interleaved pairs of measurements, whose median counts", "pairs", 1, 1000)
+    images: int = setting(512, "Images of a network's measurement", "images", 2, 1_000_000)
+    multiples: tuple[int, ...] = setting((1, 2, 4, 8), "Multiples of train's rows: growth of time and memory", "factor")
+    minutes: float = setting(0.25, "Time that each number of processes trains for", "minutes", 0.001, 1000)
 
 
 @dataclass(frozen=True)
 class DemoConfig:
     """The page on which a person draws."""
 
-    port: int = 8765  # on 127.0.0.1; 0: any that is free
+    port: int = setting(8765, "Port on 127.0.0.1; 0: any free one", "", 0, 65_535)
 
 
 @dataclass(frozen=True)
 class Config:
     """All settings of one command."""
 
-    config: str = ""  # the preset: a file of configs/, without .yaml
-    fold: Any = None  # a number, a list of numbers, or "all"; train takes 0 when none is given
-    run: str = ""  # name of runs/<run>; default: the preset, and the data folder where it is not the preset's
-    runs: tuple[str, ...] = ()  # the members of an ensemble: runs, or <run>@cycle<k>, <run>@tta<n>
-    name: str = ""  # of an ensemble's submission
-    submission: str = ""  # a csv for `score` to hold against data.root/solution.csv
-    seed: int = 0  # fixes weights, order, augmentation
-    overwrite: bool = False  # train a finished fold again, replace its files
+    config: str = setting("", "Preset: a file of configs/, without .yaml")
+    fold: int | list[int] | Literal["all"] | None = setting(None, "Folds; default: train takes 0, others all finished")
+    run: str = setting("", "Name of runs/<run>; default: the preset's, with another data folder's added")
+    runs: tuple[str, ...] = setting((), "Members of an ensemble: runs, or <run>@cycle<k>, <run>@tta<n>")
+    name: str = setting("", "Name of an ensemble's submission")
+    submission: str = setting("", "Csv file that `score` compares with data.root/solution.csv")
+    seed: int = setting(0, "Fixes weights, order and augmentation", "", 0, SEED)
+    overwrite: bool = setting(False, "Train a finished fold again and replace its files")
     data: DataConfig = field(default_factory=DataConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
     hand: HandConfig = field(default_factory=HandConfig)

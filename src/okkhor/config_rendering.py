@@ -1,65 +1,69 @@
-"""The settings of rendered images, groups of config.Config: the sample and the hands that write it."""
+"""The settings of rendered images, groups of config.Config: the sample, and the hands that write it."""
 
 from dataclasses import dataclass
+
+from okkhor.config_field import Range, setting
 
 
 @dataclass(frozen=True)
 class SampleConfig:
     """The data set that is rendered from fonts where Kaggle's files are absent."""
 
-    root: str = "input/sample"  # rendered here when data.root is this folder and it has no train.csv
-    num_graphemes: int = 1295  # of the 1,295 graphemes of the real train set, the first so many
-    images_per_grapheme: int = 12  # train images of each
-    test_images: int = 2000  # images of test, by writers that train lacks
-    unseen_graphemes: int = 70  # graphemes that only test has, an image of each: 3.5 % of it, as in the competition
-    num_writers: int = 60  # hands of train: a font with a style
-    num_test_writers: int = 20  # hands of test
-    num_shards: int = 4  # parquet files of each split
-    font_dirs: tuple[str, ...] = ()  # folders with a person's own Bengali fonts (ttf, otf), added to the packaged ones
-    seed: int = 0  # fixes every pixel
-    processes: int = 0  # worker processes for rendering; 0: one per core
+    root: str = setting("input/sample", "Folder rendered into; rendered when data.root is this one, without train.csv")
+    num_graphemes: int = setting(1295, "Graphemes in train, the first ones of the real train's 1,295", "", 2, 1295)
+    images_per_grapheme: int = setting(12, "Train images of each grapheme", "images", 1, 10_000)
+    test_images: int = setting(2000, "Test images, by writers that train lacks", "images", 1, 1_000_000)
+    unseen_graphemes: int = setting(70, "Graphemes that only test has, an image each: 3.5 % as Kaggle's", "", 0, 1000)
+    num_writers: int = setting(60, "Writers of train; a writer is a font with habits of its own", "", 1, 10_000)
+    num_test_writers: int = setting(20, "Writers of test", "", 1, 10_000)
+    num_shards: int = setting(4, "Parquet files of train, and of test", "files", 1, 1000)
+    font_dirs: tuple[str, ...] = setting((), "Folders of your own Bengali fonts (ttf, otf), added to the packaged ones")
+    seed: int = setting(0, "Fixes every pixel", "", 0, 2**32 - 1)
+    processes: int = setting(0, "Processes that render; 0: one for each core", "processes", 0, 256)
 
 
-Range = tuple[float, float]
-"""The lowest and the highest value."""
+BODIES = "letter bodies"
+SLOPE, CHANCE = "slope", "probability"
 
 
 @dataclass(frozen=True)
 class HandConfig:
-    """How the hands differ that write rendered images. Each has a habit from each range.
+    """How writers differ. A writer draws a habit from each range.
 
-    Lengths are in letter bodies (head line to foot of ক) where no unit is given; angles are slopes: 0.1 is 6 degrees.
+    A letter body is the height from the head line to the foot of ক. A slope of 0.1 is an angle of 6 degrees. A spread
+    is a standard deviation.
     """
 
-    unsteadiness: float = 0.3  # of half a range: how far an image is from its hand's habit, standard deviation
-    size: Range = (44.0, 84.0)  # pixels of a letter body
-    aspect: Range = (0.8, 1.5)  # width over height, against the font's
-    slant: Range = (-0.2, 0.35)  # of upright strokes, to the right
-    slope: Range = (-0.12, 0.1)  # of the line that the hand keeps to, downwards
-    ascent: Range = (0.8, 2.2)  # height of what stands above the head line, against the font's
-    descent: Range = (0.8, 1.6)  # the same below the letter's foot
-    parts: Range = (0.04, 0.25)  # by how much some parts are wider or higher: deviation of their scale's logarithm
-    warp: Range = (0.01, 0.06)  # by how much a point is moved, smoothly over the glyph
-    own_forms: Range = (0.2, 1.0)  # probability that a letter or sign is drawn as in letter_forms.yaml, if it is there
-    signs: Range = (0.0, 0.12)  # by how much a sign (of a vowel, reph) is moved by itself: standard deviation
-    looseness: Range = (0.005, 0.045)  # the same of each stroke, also of its turn and growth
-    bow: Range = (0.0, 0.06)  # of a stroke's length, by which it bends: standard deviation
-    loops: Range = (0.0, 0.8)  # by which small loops are wider than the font's, share
-    roundness: Range = (0.3, 2.5)  # points of a stroke (23 are a letter body) over which corners are smoothed
-    tremor: Range = (0.0, 0.006)  # standard deviation of a point
-    overshoot: Range = (-0.05, 0.1)  # by which the ends of strokes are drawn on
-    head_line: Range = (-0.15, 0.6)  # by which the head line's free ends are drawn on
-    head_line_first: Range = (0.0, 1.0)  # probability that it begins over a vowel sign that stands before its letter
-    head_line_missing: Range = (0.0, 0.1)  # probability
-    head_line_lift: Range = (0.0, 0.2)  # probability of a gap in it
-    pen: Range = (2.6, 8.0)  # pixels, width of a stroke
-    contrast: Range = (0.0, 0.5)  # 0: the pen's own width everywhere; 1: the font's thick and thin
-    pressure: Range = (0.03, 0.18)  # by how much the width varies along a stroke: deviation of its logarithm
-    darkness: Range = (5.0, 75.0)  # gray level of the ink, 0 black
-    paper: Range = (250.0, 255.0)  # gray level
-    grain: Range = (0.3, 0.9)  # standard deviation of the paper's noise, gray levels
-    softness: Range = (0.35, 1.0)  # pixels, standard deviation of the scanner's blur
-    right: Range = (-24.0, 24.0)  # pixels, where the hand puts the letter, from the middle
-    down: Range = (-10.0, 10.0)  # pixels
-    cut: Range = (0.0, 0.25)  # probability that the letter runs over the image's edge, twice it where it is tall
-    scraps: Range = (0.0, 0.1)  # probability of a form's line or a neighbour's ink at the border
+    unsteadiness: float = setting(0.3, "Spread of images about their writer's habits", "half a range", 0, 2)
+    size: Range = setting((44.0, 84.0), "Height of a letter body", "pixels", 1, 500)
+    aspect: Range = setting((0.8, 1.5), "Width over height, against the font's", "factor", 0.1, 10)
+    slant: Range = setting((-0.2, 0.35), "Lean of upright strokes, to the right", SLOPE, -2, 2)
+    slope: Range = setting((-0.12, 0.1), "Fall of the line that the writer keeps to", SLOPE, -2, 2)
+    ascent: Range = setting((0.8, 2.2), "Height above the head line, against the font's", "factor", 0.1, 10)
+    descent: Range = setting((0.8, 1.6), "Depth below the letter's foot, against the font's", "factor", 0.1, 10)
+    parts: Range = setting((0.04, 0.25), "Spread of the scale of a glyph's parts", "its logarithm", 0, 1)
+    warp: Range = setting((0.01, 0.06), "Smooth displacement of points over the glyph", BODIES, 0, 1)
+    own_forms: Range = setting((0.2, 1.0), "A letter or sign takes its form of letter_forms.yaml", CHANCE, 0, 1)
+    signs: Range = setting((0.0, 0.12), "Spread by which a sign (vowel, reph) moves by itself", BODIES, 0, 1)
+    looseness: Range = setting((0.005, 0.045), "Spread by which a stroke moves, turns and grows", BODIES, 0, 1)
+    bow: Range = setting((0.0, 0.06), "Spread by which a stroke bends", "share of its length", 0, 1)
+    loops: Range = setting((0.0, 0.8), "Widening of small loops, against the font's", "share", 0, 3)
+    # 0 would be another standard deviation to OpenCV, not none
+    roundness: Range = setting((0.3, 2.5), "Smoothing of corners; 23 points are a letter body", "points", 0.01, 100)
+    tremor: Range = setting((0.0, 0.006), "Spread by which single points move", BODIES, 0, 1)
+    overshoot: Range = setting((-0.05, 0.1), "Length by which strokes are drawn past their ends", BODIES, -1, 1)
+    head_line: Range = setting((-0.15, 0.6), "Length by which the head line is drawn past its free ends", BODIES, -1, 2)
+    head_line_first: Range = setting((0.0, 1.0), "Head line begins over the sign before its letter", CHANCE, 0, 1)
+    head_line_missing: Range = setting((0.0, 0.1), "Head line is left out", CHANCE, 0, 1)
+    head_line_lift: Range = setting((0.0, 0.2), "Head line has a gap", CHANCE, 0, 1)
+    pen: Range = setting((2.6, 8.0), "Width of a stroke", "pixels", 0.5, 50)
+    contrast: Range = setting((0.0, 0.5), "0: the pen's width everywhere; 1: the font's thick and thin", "share", 0, 1)
+    pressure: Range = setting((0.03, 0.18), "Spread of the width along a stroke", "its logarithm", 0, 1)
+    darkness: Range = setting((5.0, 75.0), "Gray of the ink; 0 is black", "gray levels", 0, 255)
+    paper: Range = setting((250.0, 255.0), "Gray of the paper", "gray levels", 0, 255)
+    grain: Range = setting((0.3, 0.9), "Standard deviation of the paper's noise", "gray levels", 0, 100)
+    softness: Range = setting((0.35, 1.0), "Standard deviation of the scanner's blur", "pixels", 0.05, 10)
+    right: Range = setting((-24.0, 24.0), "Letter's place, right of the image's middle", "pixels", -236, 236)
+    down: Range = setting((-10.0, 10.0), "Letter's place, below the image's middle", "pixels", -137, 137)
+    cut: Range = setting((0.0, 0.25), "Letter runs over the image's edge, twice as often if tall", CHANCE, 0, 1)
+    scraps: Range = setting((0.0, 0.1), "A form's line or a neighbour's ink is at the border", CHANCE, 0, 1)

@@ -1,24 +1,26 @@
-"""What a person can mend. `commands.main` prints these in a line or two and exits with status 2."""
+"""`InputError` and `ConfigError`: a person can mend these. `__main__` prints them and exits with status 2."""
 
 from importlib.util import find_spec
 
 LOST_ANOTHER = 3
-"""The exit status of one process of several that can't reach another, and says nothing: the launcher tells of that."""
+"""The exit status of one of several processes that can't reach another. It prints nothing: the launcher does."""
 
 
 class InputError(Exception):
-    """A file or a value is not what it must be: names what, where, found, expected and the remedy."""
+    """A file or a value is not what it must be. The text names file, row, found, expected and remedy."""
 
 
 class ConfigError(InputError):
     """A setting, a preset or a command is not what it must be."""
 
 
-def check_extra(extra: str, *packages: str, purpose: str = "") -> None:
-    """Raises ConfigError where one of the packages of an extra of pyproject.toml is missing.
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, at most 160 characters; its type's name where it has no text."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
-    purpose: what needs them, where that is not called as the extra is.
-    """
+
+def check_extra(extra: str, *packages: str, purpose: str = "") -> None:
+    """Raises ConfigError where a package of an extra of pyproject.toml is missing. purpose: what needs it."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise ConfigError(

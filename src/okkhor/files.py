@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and are held by one process at a time."""
+"""`replacing`, `replacing_folder`: files and folders appear whole or not at all. `holding`: one process at a time."""
 
 import glob
 import os
@@ -15,10 +15,10 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to; when the block ends well, the file there becomes `path`, else nothing changes.
+    """Give a path to write to. When the block ends without an error, the file there replaces `path`.
 
-    Written beside, flushed to the disk, renamed: a process that is killed leaves the old file or the new one. What it
-    had written beside is removed by the next that writes the file.
+    The file is written beside `path`, flushed to the disk, renamed: a killed process leaves the old file or the new
+    one. The next process that writes the file removes what the killed one left beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what processes of this machine that are no more left beside a file that they were writing."""
+    """Remove the temporary files beside `path` whose processes have ended."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         process = leftover.name.split(".")[-2]
         if process.isdecimal() and not is_running(int(process)):
@@ -41,7 +41,7 @@ def remove_leftovers(path: Path) -> None:
 
 
 def is_running(process: int) -> bool:
-    """Whether there is a process of this number, whoever's it is."""
+    """Whether there is a process of this number, of any user."""
     try:
         os.kill(process, 0)
     except PermissionError:
@@ -52,8 +52,32 @@ def is_running(process: int) -> bool:
 
 
 @contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to fill. When the block ends without an error, it replaces `folder`. Hold a lock meanwhile.
+
+    A folder can't be renamed over another one: the old one is moved away first. A killed process leaves the old folder,
+    the new one or none, but no part of one.
+    """
+    partial, old = (folder.with_name(f".{folder.name}.{end}") for end in ("tmp", "old"))
+    for left in (partial, old):  # by a killed process
+        shutil.rmtree(left, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for path in (*partial.rglob("*"), partial):
+            sync(path)
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+        sync(folder.parent)
+    finally:
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
 def holding(lock: Path) -> Iterator[None]:
-    """Hold a lock file meanwhile; where another process does, say which and wait. A dead one holds nothing."""
+    """Hold a lock file during the block. Where another process holds it, print which one, and wait for its end."""
     held = FileLock(lock)
     try:
         held.acquire(timeout=0)
@@ -67,7 +91,7 @@ def holding(lock: Path) -> Iterator[None]:
 
 
 def holder(lock: Path) -> str:
-    """Who holds a lock file, as the kernel knows it: `process 123`, or `another process`."""
+    """The process that holds a lock file, as Linux knows it: `process 123`, or `another process`."""
     inode = str(lock.stat().st_ino)
     locks = Path("/proc/locks")
     for line in locks.read_text().splitlines() if locks.exists() else ():
@@ -96,26 +120,7 @@ def sync(path: Path) -> None:
 
 
 def allocate_images(path: Path, shape: tuple[int, int, int]) -> None:
-    """An .npy file for images of this shape, uint8, with all of its space on the disk."""
+    """Make an .npy file for uint8 images of this shape, with all of its space on the disk."""
     np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
     with path.open("r+b") as file:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)  # a full disk is an error now, not a SIGBUS later
-
-
-@contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill; when the block ends well, it becomes `folder`, which is whole at any moment, or not there.
-
-    A folder can't be renamed over another: the old one is moved away before it is removed, and so never half there.
-    """
-    partial, old = (folder.with_name(f".{folder.name}.{end}") for end in ("tmp", "old"))
-    for left in (partial, old):  # by a killed process
-        shutil.rmtree(left, ignore_errors=True)
-    try:
-        yield partial
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
-    finally:
-        for left in (partial, old):
-            shutil.rmtree(left, ignore_errors=True)

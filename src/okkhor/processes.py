@@ -1,83 +1,25 @@
-"""A process that ends with the one that started it, however that one ends: kill -9 tells nobody.
+"""Signals, and processes that end with the one that started them: `stop_on_signals`, `bound_to_this_process`.
 
-Started as a program, by `bound_to_this_process`, it needs no more than Python itself and becomes the command that it is
-given. `preexec_fn`, which would need no program, may hang where the parent has threads.
+Standard library only: bound_to_this_process runs this file as a program, without the package.
 """
 
 import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
-def bound_to_this_process(command: Sequence[str]) -> list[str]:
-    """The command, to be started from the main thread: Linux kills it when the thread that started it has ended."""
-    return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(os.getpid()), *command]
-
-
-def become(parent: int, command: list[str]) -> None:
-    """Turn this process into the command, bound to its parent. On another system than Linux: not bound."""
-    import ctypes
-
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before this line was reached
-            return
-    os.execvp(command[0], command)
-
-
-@contextmanager
-def ctrl_c_held_back() -> Iterator[None]:
-    """Until the end of the block; a process that starts in it never hears one, not even while it imports."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def end_with_parent() -> None:
-    """Wait for the parent's end, then end this process: a pool's worker would wait for tasks for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-@contextmanager
-def ctrl_c_waits() -> Iterator[None]:
-    """A Ctrl-C in the block is heard at its end.
-
-    By a handler: blocked in this thread alone, the signal comes by another, such as OpenBLAS starts with numpy.
-    """
-    if threading.current_thread() is not threading.main_thread():  # it is only the main thread that hears one
-        yield
-        return
-    heard: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: heard.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if heard:
-            signal.raise_signal(signal.SIGINT)
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
 class StopRequest:
-    """`requested` becomes true at the first signal; a second one stops the process at once.
+    """`requested` becomes true at the first signal. A second one stops the process at once, unless it is patient.
 
-    patient: it does not. One of several processes gets Ctrl-C twice: from the terminal and from the launcher.
+    Patient is one of several processes: Ctrl-C reaches it twice, from the terminal and from the launcher.
     """
 
     def __init__(self, patient: bool = False) -> None:
@@ -92,14 +34,53 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals(patient: bool = False) -> Iterator[StopRequest]:
+    """Turn Ctrl-C and the other SIGNALS into a request to stop, which the block looks at."""
     request = StopRequest(patient)
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
     previous = {number: signal.signal(number, request) for number in heard}
     try:
         yield request
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def ctrl_c_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends. A process that starts in the block never receives it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent() -> None:
+    """Wait for the parent's end, then end this process. Without it, a pool's worker would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def bound_to_this_process(command: Sequence[str]) -> list[str]:
+    """Wrap a command: Linux kills it when the thread that starts it ends, even by kill -9. Start it in the main thread.
+
+    This file is started and becomes the command. `preexec_fn` would need no program, but may hang where threads run.
+    """
+    return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(os.getpid()), *command]
+
+
+def become(parent: int, command: list[str]) -> None:
+    """Turn this process into the command, bound to its parent; not bound where the system isn't Linux."""
+    import ctypes
+
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before this line was reached
+            return
+    os.execvp(command[0], command)
 
 
 if __name__ == "__main__":

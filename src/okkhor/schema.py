@@ -1,4 +1,4 @@
-"""The fixed facts of the competition: the images, the three heads, the files."""
+"""`HEADS` and the other fixed facts of the competition: its images, labels and files."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ NUM_PIXELS = IMAGE_HEIGHT * IMAGE_WIDTH  # 32,332: the pixel columns of a shard 
 class Head:
     """One of the three labels of an image.
 
-    name: its column in train.csv and its component_type in class_map.csv.
-    num_classes: its labels are 0 to num_classes - 1.
-    score_weight: its weight in the competition's score and in the loss.
+    name: the label's column in train.csv, and its component_type in class_map.csv.
+    num_classes: labels are 0 to num_classes - 1.
+    score_weight: the label's weight in the competition's score and in the loss.
     """
 
     name: str
@@ -31,11 +31,11 @@ HEAD_NAMES = tuple(head.name for head in HEADS)
 GRAPHEME = "grapheme"
 """The name of the optional fourth head, over whole graphemes: label triples that occur together."""
 MARGINALS = {name: f"{name}_{GRAPHEME}" for name in HEAD_NAMES}
-"""By head, the name of what the grapheme head says about its classes."""
+"""By head, the name of its class probabilities by the grapheme head: sums over the graphemes of each class."""
 
 PRIVATE_UNSEEN = 0.058
-"""Share of the private test's images whose grapheme train lacks: 88 % of the 3.5 % of all 211,043 test images are among
-the 112,381 private ones."""
+"""Share of the private test images whose grapheme train lacks. 3.5 % of the 211,043 test images have such a grapheme;
+88 % of these are among the 112,381 private images."""
 
 SUBMISSION_ORDER = ("consonant_diacritic", "grapheme_root", "vowel_diacritic")
 """The order of an image's three rows in Kaggle's test.csv."""
@@ -49,4 +49,4 @@ CONSONANT_PARTS = (
     (0, 0, 0, 1),
     (0, 0, 1, 1),
 )
-"""Which written parts each consonant diacritic has: chandrabindu (ঁ), reph (র্), ya-phala (্য), ra-phala (্র)."""
+"""By consonant diacritic, which parts it is written with: chandrabindu (ঁ), reph (র্), ya-phala (্য), ra-phala (্র)."""

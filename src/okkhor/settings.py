@@ -1,136 +1,169 @@
-"""How presets and `key=value` arguments become a Config.
-
-Ctrl-C waits for that, up to 100 ms: an exception in the middle of OmegaConf comes out as an error in the settings.
-"""
+"""`load_config`, `load_stored`, `load_arguments`: presets, files and `key=value` arguments become a Config."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from okkhor.config import COMPETITION_ROOT, Config
-from okkhor.errors import ConfigError
-from okkhor.limits import check_config
-from okkhor.processes import ctrl_c_waits
+from okkhor.config_checks import find_problems
+from okkhor.config_field import list_settings
+from okkhor.errors import ConfigError, first_line
 
 PRESETS = Path("configs")
+SETTINGS = {one.key: one for one in list_settings(Config)}
+GROUPS: dict[str, Any] = {one.name: one.type for one in fields(Config) if is_dataclass(one.type)}
+MOST_PROBLEMS = 10  # lines that are told: a damaged file may have hundreds
 
 
-@ctrl_c_waits()
 def load_config(arguments: Sequence[str]) -> Config:
-    """`key=value` arguments, over the preset that `config=` names or choose_preset chooses, over the defaults.
+    """Put `key=value` arguments over the preset that `config=` names or choose_preset chooses.
 
-    Raises ConfigError for an unknown key, a value of the wrong type or out of its range, or a missing preset.
+    Raises ConfigError with a line for each unknown key, bad value and bad combination of values.
     """
-    given = [split_argument(argument) for argument in arguments]
-    preset = dict(given).get("config") or choose_preset()
-    if preset not in list_presets():
-        raise ConfigError(f"config={preset}: no such preset. Presets in configs/: {', '.join(list_presets())}.")
-    base = _read_base(PRESETS / f"{preset}.yaml")
-    result = replace(_apply(base, given), config=preset)
-    if not result.run:
-        root = result.data.root
-        own_data = root == _to_object(base).data.root
-        folder = re.sub(r"[^\w.-]+", "-", Path(root).name)
-        result = replace(result, run=preset if own_data else f"{preset}-{folder}")
-    return check_config(result)
+    draft, presets = Draft(), sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    preset = dict(argument.partition("=")[::2] for argument in arguments).get("config") or choose_preset()
+    if preset in presets:
+        draft.take_file(PRESETS / f"{preset}.yaml")
+    else:
+        draft.refuse("config", f"config={preset[:100]}: no such preset. Presets in configs/: {', '.join(presets)}.")
+    root = draft.values["data.root"]
+    draft.take_arguments(arguments)
+    draft.values["config"] = preset
+    if not draft.values["run"] and "config" not in draft.refused:
+        given = draft.values["data.root"]
+        folder = re.sub(r"[^\w.-]+", "-", Path(given).name)
+        draft.values["run"] = preset if given == root else f"{preset}-{folder}"
+    return draft.finish()
 
 
-@ctrl_c_waits()
 def load_stored(path: Path, arguments: Sequence[str] = ()) -> Config:
-    """`key=value` arguments over a run's config.yaml. Raises ConfigError as load_config does."""
-    return check_config(_apply(_read_base(path), [split_argument(argument) for argument in arguments]))
+    """Put `key=value` arguments over a run's config.yaml. Raises ConfigError as load_config does."""
+    return Draft().take_file(path).take_arguments(arguments).finish()
 
 
-@ctrl_c_waits()
 def load_arguments(arguments: Sequence[str]) -> Config:
-    """`key=value` arguments over the defaults alone: for commands that take all else from a run."""
-    return check_config(_apply(_schema(), [split_argument(argument) for argument in arguments]))
+    """Put `key=value` arguments over the defaults, for commands that take the rest from a run."""
+    return Draft().take_arguments(arguments).finish()
 
 
-def _read_base(path: Path) -> DictConfig:
-    content = read_yaml(path)
-    content.pop("environment", None)  # a run's notes on versions, no settings
-    return _merge(_schema(), content, where=str(path))
+class Draft:
+    """A Config in the making. values: by key. problems: a line each. refused: the keys that they are about."""
+
+    def __init__(self) -> None:
+        self.values = {key: one.default for key, one in SETTINGS.items()}
+        self.problems: list[str] = []
+        self.refused: set[str] = set()
+
+    def take_file(self, path: Path) -> Self:
+        content = read_yaml(path)
+        content.pop("environment", None)  # a run's notes on versions, not settings
+        for key, value in flatten(content).items():
+            self.take(key, value, f"{path}: {key}={str(value)[:40]}")
+        return self
+
+    def take_arguments(self, arguments: Sequence[str]) -> Self:
+        """Take the values as YAML, except for texts: run=007 is not 7."""
+        for argument in arguments:
+            try:
+                key, raw = split_argument(argument)
+                is_text = key in SETTINGS and SETTINGS[key].kind is str
+                value = raw if is_text else load_yaml(raw, argument[:100])
+            except ConfigError as error:
+                self.refuse(argument.partition("=")[0], str(error))
+                continue
+            for inner, one in flatten({key: value}).items():
+                self.take(inner, one, argument[:100])
+        return self
+
+    def take(self, key: str, value: Any, place: str) -> None:
+        """Take a value that YAML gives. place: begins the message where it is refused."""
+        if key not in SETTINGS:
+            self.refuse(key, f"{place}: {explain_unknown(key)}")
+            return
+        try:
+            self.values[key] = SETTINGS[key].convert(value)
+        except ValueError as error:
+            self.refuse(key, f"{place}: {error}.")
+
+    def refuse(self, key: str, problem: str) -> None:
+        self.refused.add(key)
+        self.problems.append(" ".join(problem.splitlines()))
+
+    def finish(self) -> Config:
+        """Make the Config. Raises ConfigError with all problems, without combinations of a value that was refused."""
+        groups = {
+            name: group(**{one.name: self.values[f"{name}.{one.name}"] for one in fields(group)})
+            for name, group in GROUPS.items()
+        }
+        config = Config(**groups, **{key: value for key, value in self.values.items() if "." not in key})
+        combined = (line for line in find_problems(config) if not self.refused & set(re.findall(r"[\w.]+", line)))
+        problems = list(dict.fromkeys([*self.problems, *combined]))
+        if len(problems) > MOST_PROBLEMS:
+            problems[MOST_PROBLEMS:] = [f"... and {len(problems) - MOST_PROBLEMS} more."]
+        if problems:
+            raise ConfigError("\n".join(problems))
+        return config
 
 
-def _apply(config: DictConfig, given: Iterable[tuple[str, str]]) -> Config:
-    for key, raw in given:
-        config = _merge(config, _nest(key, parse_value(key, raw)), where=f"{key}={raw}")
-    return _to_object(config)
+def explain_unknown(key: str) -> str:
+    """Say that there is no such setting, and which one may have been meant."""
+    if key in GROUPS:
+        return f"{key} is a group of settings. They are listed by: ./run.sh help {key}"
+    last = key.rpartition(".")[2]
+    named_alike = [known for known in SETTINGS if known.rpartition(".")[2] == last]
+    close = named_alike or get_close_matches(key, [*SETTINGS, *GROUPS], n=1)
+    hint = f"Did you mean {' or '.join(close)}?" if close else "docs/settings.md lists all."
+    return f"there is no such setting. {hint}"
 
 
 def choose_preset() -> str:
-    """`competition` where Kaggle's files are, else `sample`; says which and why."""
+    """Choose `competition` where Kaggle's files are, else `sample`; print which and why."""
     train = Path(COMPETITION_ROOT) / "train.csv"
     preset, verb = ("competition", "is there") if train.exists() else ("sample", "is not there")
     print(f"Preset: {preset}, since {train} {verb}.")
     return preset
 
 
-def list_presets() -> list[str]:
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigError where it is none."""
+    """Read the mapping in a YAML file. Raises ConfigError where it is none."""
     try:
-        content = load_yaml(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: can't be read as YAML: {_one_line(error)}") from error
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: can't be read as YAML: {first_line(error)}") from error
+    content = load_yaml(text, str(path)) or {}
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected `key: value` lines, found a {type(content).__name__}.")
     return content
 
 
-def load_yaml(text: str) -> Any:
-    """Safe YAML. Raises yaml.YAMLError for whatever is wrong with it."""
+def load_yaml(text: str, place: str) -> Any:
+    """Load safe YAML. Raises ConfigError for whatever is wrong with it, such as a thousand brackets or a bad date."""
     try:
         return yaml.safe_load(text)
-    except (ValueError, KeyError, AttributeError, RecursionError) as error:  # dates, tags, thousands of brackets
-        raise yaml.YAMLError(f"{type(error).__name__}: {error}") from error
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+            reason = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
+        raise ConfigError(f"{place}: can't be read as YAML: {reason}.") from error
 
 
 def split_argument(argument: str) -> tuple[str, str]:
     key, equals, value = argument.partition("=")
     if not equals or not key:
-        raise ConfigError(f"'{argument}' is not a setting. Settings are written key=value, for example fold=0.")
+        raise ConfigError(f"'{argument[:100]}' is not a setting. Settings are written key=value, for example fold=0.")
     return key, value
-
-
-def parse_value(key: str, raw: str) -> Any:
-    """YAML, except that a text setting takes its text as it stands (run=007 is not 7)."""
-    if "${" in raw or raw.strip() == "???":
-        raise ConfigError(f"{key}={raw}: OmegaConf would take ${{...}} or ??? for a reference. Write the value itself.")
-    try:
-        if isinstance(OmegaConf.select(_schema(), key), str):
-            return raw
-        return load_yaml(raw)
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{key}={raw}: can't be read: {_one_line(error)}") from error
-
-
-@cache
-def _schema() -> DictConfig:
-    """The defaults, read only: reading them off the classes takes 20 ms."""
-    schema = OmegaConf.structured(Config)
-    OmegaConf.set_readonly(schema, True)
-    return schema
 
 
 def select_folds(fold: Any, num_folds: int) -> list[int]:
     """`0`, `[0, 2]` or `all` -> fold numbers, each once. Raises ConfigError for anything else."""
-    if fold == "all":
-        return list(range(num_folds))
-    numbers = fold if isinstance(fold, list) else [fold]
+    numbers = range(num_folds) if fold == "all" else fold if isinstance(fold, list) else [fold]
     for number in numbers:
-        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < num_folds:
+        if type(number) is not int or not 0 <= number < num_folds:
             raise ConfigError(f"fold={fold}: expected a number from 0 to {num_folds - 1}, a list as [0,2], or all.")
     if not numbers:
         raise ConfigError("fold=[]: no fold is named.")
@@ -144,59 +177,16 @@ def differing_settings(one: Config, other: Config, ignored: Iterable[str]) -> li
     return [key for key, value in flat_one.items() if value != flat_other[key] and not f"{key}.".startswith(groups)]
 
 
-@ctrl_c_waits()
 def flatten_settings(config: Config) -> dict[str, Any]:
-    """Every setting by its key, such as `data.size`."""
-    return _flatten(OmegaConf.to_container(OmegaConf.structured(config)))
+    """Every setting by its key, such as `data.size`; tuples as lists."""
+    flat = flatten(asdict(config))
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
 
 
-def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    items: dict[str, Any] = {}
-    for key, value in tree.items():
-        items |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return items
-
-
-def _nest(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return dict(value)
-
-
-def _merge(config: DictConfig, change: dict[str, Any], where: str) -> DictConfig:
-    try:
-        merged = OmegaConf.merge(config, change)
-    except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{where}: {_explain(error)}") from error
-    assert isinstance(merged, DictConfig)
-    OmegaConf.set_readonly(merged, False)
-    return merged
-
-
-def _to_object(config: DictConfig) -> Config:
-    try:
-        result = OmegaConf.to_object(config)
-    except OmegaConfBaseException as error:
-        raise ConfigError(_explain(error)) from error
-    assert isinstance(result, Config)
-    return result
-
-
-def _explain(error: Exception) -> str:
-    text = _one_line(error)
-    if isinstance(error, ConfigKeyError | ConfigAttributeError):
-        text = re.sub(r"^Key '(.*?)' not in '\w+'", r"there is no setting '\1'", text)
-        return text + ("" if text.endswith("?") else ".") + " Every setting stands in src/okkhor/config.py."
-    return text.replace("Value '$VALUE' of type '$VALUE_TYPE'", "A value in it")  # which OmegaConf leaves unfilled
-
-
-def _one_line(error: Exception) -> str:
-    """The message without OmegaConf's notes on its own classes, and without YAML's picture of the place."""
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        mark = error.problem_mark
-        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}."
-    lines = [line.strip() for line in str(error).splitlines()]
-    kept = [line for line in lines if line and not re.match(r"(full_key|reference_type|object_type):|\w+_type=", line)]
-    return " ".join(kept)[:300]
+def flatten(content: Mapping[Any, Any]) -> dict[str, Any]:
+    """{"data": {"size": 32}} -> {"data.size": 32}."""
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        is_group = name in GROUPS and isinstance(value, dict)
+        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if is_group else {str(name): value}
+    return flat

@@ -15,7 +15,7 @@ from okkhor.__main__ import main, tell
 from okkhor.errors import InputError
 
 LONG = os.environ.get("OKKHOR_FAULTS") == "long"  # ./run.sh test faults
-TOLD_LINES, TOLD_CHARACTERS = 3, 1200  # the most that a person is told: 2 lines, or 3 where a bar or a note came before
+TOLD_LINES, TOLD_CHARACTERS = 12, 1200  # the most that a person is told: 11 lines of settings, and a note before
 
 Tries = TypeVar("Tries")
 Mutation = Callable[[bytes, Random], bytes]
@@ -62,7 +62,7 @@ def check_error(error: InputError) -> str:
     """The text of a refusal, checked as it is told."""
     told = io.StringIO()
     with contextlib.redirect_stderr(told):
-        tell("Input", str(error))
+        tell(f"Input: {error}")
     check_told(told.getvalue())
     return str(error)
 

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from okkhor.config import FoldsConfig
+from okkhor.config_checks import is_name
 from okkhor.data.tables import TRAIN_COLUMNS
 from okkhor.errors import InputError
 from okkhor.label_triples import number_graphemes
-from okkhor.limits import is_name
 from okkhor.schema import HEAD_NAMES, HEADS
 
 UNSEEN = "unseen"  # the scheme, and what it adds to the name of its folds file

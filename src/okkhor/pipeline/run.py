@@ -15,11 +15,10 @@ from okkhor.config import Config, FoldsConfig
 from okkhor.errors import ConfigError, InputError
 from okkhor.files import replacing
 from okkhor.label_triples import read_trained_graphemes
-from okkhor.limits import RANGES
 from okkhor.predictions import Predictions, concatenate, read_predictions
 from okkhor.scoring.choosing import OutOfFold, split_folds
 from okkhor.scoring.ensembling import combine
-from okkhor.settings import load_config, load_stored, select_folds, split_argument
+from okkhor.settings import SETTINGS, load_config, load_stored, select_folds, split_argument
 from okkhor.training.tta import VIEWS
 
 RUNS = Path("runs")
@@ -146,7 +145,7 @@ def choose_folds(run: str, fold: object) -> list[int]:
     finished = finished_folds(run)
     if fold is None or fold == "all":
         return finished
-    chosen = select_folds(fold, int(RANGES["folds.num_folds"][1]))
+    chosen = select_folds(fold, int(SETTINGS["folds.num_folds"].high))
     missing = [number for number in chosen if number not in finished]
     if missing:
         raise ConfigError(f"fold={fold}: fold {missing[0]} of run {run} is not finished. Finished: {finished}.")
