@@ -5,6 +5,7 @@ order of the rows. train.csv and test.csv list the images in another order than 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import ImageFont, features
 
+from okkhor.config_rendering import HandConfig
 from okkhor.data.shards import Shard
 from okkhor.predictions import Predictions
 from okkhor.rendering.fonts import Face
@@ -157,3 +159,11 @@ Damage = Callable[..., Path]
 
 
 Refused = Callable[..., str]
+
+
+CALM = {
+    **{field.name: 0.0 for field in fields(HandConfig) if field.name != "unsteadiness"},
+    **{"size": 60.0, "pen": 4.0, "paper": 255.0, "aspect": 1.0, "ascent": 1.0, "descent": 1.0},
+    **{"roundness": 0.05, "softness": 0.1},  # 0 would be another smoothing to OpenCV
+}
+"""The habits of a hand that writes what the font shows, 60 pixels high, black on white."""

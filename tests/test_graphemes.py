@@ -1,0 +1,47 @@
+"""The label grammar, held against the real labels of the competition's graphemes."""
+
+import pytest
+
+from okkhor.rendering.graphemes import compose, decompose, order_by_coverage, read_graphemes
+from okkhor.schema import HEADS
+
+
+def test_the_grammar_knows_text_and_labels_of_all_graphemes_but_four() -> None:
+    graphemes = read_graphemes()
+    assert len(graphemes) == 1295
+    assert sum(decompose(grapheme.text) == grapheme.labels for grapheme in graphemes) == 1291
+    assert sum(compose(grapheme.labels) == grapheme.text for grapheme in graphemes) == 1291
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("কি", (13, 2, 0)),
+        ("র্ব্য", (107, 0, 3)),
+        ("স্ট্র্যা", (149, 1, 6)),
+        ("কাঁ", (13, 1, 1)),
+        ("র‍্যা", (123, 1, 4)),
+        ("ং", (0, 0, 0)),
+    ],
+)
+def test_text_and_labels_belong_together(text: str, labels: tuple[int, int, int]) -> None:
+    assert compose(labels) == text
+    assert decompose(text) == labels
+
+
+@pytest.mark.parametrize("text", ["", "a", "কক", "ি", "র্ত্র"])
+def test_the_grammar_knows_no_labels_of_a_text_that_is_no_grapheme(text: str) -> None:
+    assert decompose(text) is None
+
+
+def test_a_text_of_two_label_triples_is_a_reph_on_its_root() -> None:
+    assert compose((123, 0, 2)) == compose((123, 0, 5)) == "র্র"
+    assert decompose("র্র") == (123, 0, 2)
+
+
+def test_a_few_graphemes_have_many_classes_of_each_head() -> None:
+    few = order_by_coverage(read_graphemes())[:16]
+    num_classes = [len({grapheme.labels[column] for grapheme in few}) for column in range(len(HEADS))]
+    assert num_classes[0] >= 10
+    assert num_classes[1] >= 8
+    assert num_classes[2] >= 5
