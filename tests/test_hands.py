@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import CALM
-from numpy.typing import NDArray
 
 from okkhor.config_rendering import HandConfig
 from okkhor.rendering.fonts import find_faces
@@ -16,25 +16,22 @@ RANGES = HandConfig()
 
 
 @pytest.fixture(scope="module")
-def shares() -> dict[str, NDArray[np.float64]]:
-    """Each habit of 500 hands: 0 is the lowest value of its range, 1 the highest."""
+def shares() -> pd.DataFrame:
+    """The habits of 500 hands, a column each: 0 is the lowest value of its range, 1 the highest."""
     generator = np.random.default_rng(0)
-    hands = [draw_hand(HANDWRITTEN, RANGES, generator) for _ in range(500)]
-    ends = {name: getattr(RANGES, name) for name in CALM}
-    return {
-        name: (np.array([hand.habits[name] for hand in hands]) - low) / (high - low)
-        for name, (low, high) in ends.items()
-    }
+    habits = pd.DataFrame([draw_hand(HANDWRITTEN, RANGES, generator).habits for _ in range(500)])
+    low, high = pd.DataFrame({name: getattr(RANGES, name) for name in CALM}).to_numpy()
+    return (habits[list(CALM)] - low) / (high - low)
 
 
-def test_the_habits_of_many_hands_fill_each_range_and_keep_to_it(shares: dict[str, NDArray[np.float64]]) -> None:
+def test_the_habits_of_many_hands_fill_each_range_and_keep_to_it(shares: pd.DataFrame) -> None:
     for name, values in shares.items():
         assert -1e-9 <= values.min() < 0.05, name
         assert 0.95 < values.max() <= 1 + 1e-9, name
         assert np.median(values) == pytest.approx(0.5, abs=0.1), name
 
 
-def test_a_hand_that_is_careless_in_one_habit_is_careless_in_the_others(shares: dict[str, NDArray[np.float64]]) -> None:
+def test_a_hand_that_is_careless_in_one_habit_is_careless_in_the_others(shares: pd.DataFrame) -> None:
     for name in SLOPPY[1:]:
         assert np.corrcoef(shares[SLOPPY[0]], shares[name])[0, 1] > 0.3, name
     assert abs(np.corrcoef(shares[SLOPPY[0]], shares["slant"])[0, 1]) < 0.2
