@@ -17,12 +17,8 @@ PAGE = PROJECT / "docs/architecture.md"
 
 FLOORS = {
     **dict.fromkeys(("schema", "errors", "files", "processes"), 0),
-<<<<<<< ours
-    **dict.fromkeys(("config", "config_rendering", "settings", "predictions", "label_triples", "plots"), 1),
-=======
     **dict.fromkeys(("config", "config_checks", "config_field", "config_rendering", "settings"), 1),
     **dict.fromkeys(("predictions", "label_triples", "plots"), 1),
->>>>>>> theirs
     **dict.fromkeys(("data", "rendering", "models", "training", "scoring"), 2),
     "pipeline": 3,
     **dict.fromkeys(("report", "kaggle", "bench", "demo"), 3.5),

@@ -10,17 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from okkhor.config import FoldsConfig
-<<<<<<< ours
+from okkhor.config_checks import is_name
 from okkhor.data.tables import TRAIN_COLUMNS, check_cells
 from okkhor.errors import InputError
-from okkhor.files import is_name
 from okkhor.label_triples import number_triples
-=======
-from okkhor.config_checks import is_name
-from okkhor.data.tables import TRAIN_COLUMNS
-from okkhor.errors import InputError
-from okkhor.label_triples import number_graphemes
->>>>>>> theirs
 from okkhor.schema import HEAD_NAMES, HEADS
 
 UNSEEN = "unseen"  # the value of folds.scheme, and a word in the name of its folds file
