@@ -80,14 +80,6 @@ def test_about_the_set_share_of_images_is_changed() -> None:
         assert changed == pytest.approx(expected, abs=0.08)
 
 
-def test_in_the_cooldown_images_are_changed_less() -> None:
-    augmentation = Augmentation(AugmentConfig(policy="heavy", probability=ALWAYS, cooldown_strength=0.2))
-    usual, cool = (augmentation(glyphs(), 0, cooldown).astype(int) - glyphs() for cooldown in (False, True))
-    assert np.abs(cool).mean() < 0.6 * np.abs(usual).mean()
-    without = Augmentation(AugmentConfig(policy="heavy", cooldown_strength=0))
-    np.testing.assert_array_equal(without(glyphs(), 0, cooldown=True), glyphs())
-
-
 def test_a_policy_is_a_name_or_transforms_joined_by_plus() -> None:
     assert parse_policy("light") == parse_policy("affine+erase")
     for policy in ("havy", "affine+flip", ""):

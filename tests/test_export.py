@@ -24,7 +24,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 @pytest.mark.parametrize(
     "model",
     [
-        ModelConfig(backbone="resnet10t", pooling="gem", hidden=32, consonant="parts", graphemes="arcface"),
+        ModelConfig(backbone="resnet10t", pooling="gem", consonant="parts", graphemes="arcface"),
         ModelConfig(backbone="vit_tiny_patch16_224", graphemes="linear"),
     ],
     ids=["every head", "transformer"],

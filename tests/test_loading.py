@@ -147,17 +147,6 @@ def test_a_process_without_validation_images_loads_none(
     assert list(Loader(images, BatchesInOrder(0, 8), num_workers).epoch()) == []
 
 
-def test_augmentation_cools_down_from_the_set_epoch(small_cache: Path, train_set: TrainSet) -> None:
-    rows, order = np.arange(NUM_TRAIN), ShuffledBatches(NUM_TRAIN, 24, seed=0)
-    still = Augmentation(AugmentConfig(cooldown_strength=0))
-    images = CachedImages([small_cache], rows, train_set.labels(rows), still, cooldown_from=2)
-    plain = make_images(small_cache, train_set, rows)
-    for epoch in range(4):
-        (batch,) = order.epoch(epoch)
-        changed = not torch.equal(images[batch][0], plain[batch][0])
-        assert changed == (epoch < 2)
-
-
 def test_the_grapheme_is_a_column_behind_the_heads(small_cache: Path, train_set: TrainSet) -> None:
     rows = np.arange(NUM_TRAIN)
     labels = Labels.from_columns({**train_set.labels(rows), "grapheme": rows * 10})

@@ -120,11 +120,10 @@ def test_the_gradient_of_focal_loss_is_finite_where_the_network_is_certain() -> 
     assert all(scores.grad is not None and scores.grad.isfinite().all() for scores in logits.values())
 
 
-def test_only_the_highest_losses_count_from_the_epoch_of_hard_examples_on() -> None:
-    loss = make_loss(hard_share=0.5, hard_from_epoch=3)
+def test_only_the_highest_losses_count_with_a_hard_share() -> None:
+    loss = make_loss(hard_share=0.5)
     each = loss.of_each_image(make_logits(), LABELS)
-    torch.testing.assert_close(loss(make_logits(), LABELS, epoch=2), each.mean())
-    torch.testing.assert_close(loss(make_logits(), LABELS, epoch=3), each.sort().values[-3:].mean())
+    torch.testing.assert_close(loss(make_logits(), LABELS), each.sort().values[-3:].mean())
 
 
 def test_the_consonant_in_parts_is_binary_cross_entropy_over_what_is_written() -> None:

@@ -207,9 +207,9 @@ def test_everything_at_once_trains_and_predicts(trained: Project) -> None:
     trained.call(
         *("fold=0", "config=smoke", "run=everything", "train.epochs=2", "optimizer.schedule=restarts"),
         *("optimizer.cycles=2", "optimizer.name=sgd", "optimizer.clip_norm=1", "train.accumulate=2"),
-        *("train.sampling=grapheme", "train.swa_epochs=1", "train.freeze_epochs=1", "train.first_size=24"),
-        *("augment.policy=heavy", "augment.cooldown_epochs=1", "mix.cutmix=0.3", "mix.mixup=0.3", "mix.fmix=0.3"),
-        *("model.pooling=sse", "model.hidden=32", "model.consonant=parts", "model.graphemes=arcface"),
+        *("train.sampling=balanced", "train.swa_epochs=1", "train.freeze_epochs=1", "train.first_size=24"),
+        *("augment.policy=heavy", "mix.cutmix=0.3", "mix.mixup=0.3", "mix.fmix=0.3"),
+        *("model.pooling=gem", "model.consonant=parts", "model.graphemes=arcface"),
         *("loss.label_smoothing=0.1", "loss.class_balance=0.9", "loss.grapheme_weight=0.5"),
     )
     folder = trained.folder / "runs/everything/fold0"

@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from helpers import Refused
 
 from okkhor import settings
 from okkhor.config import Config, FoldsConfig
 from okkhor.errors import ConfigError
-from okkhor.settings import SETTINGS, choose_preset, differing_settings, load_config, load_stored, select_folds
+from okkhor.settings import (
+    REMOVED,
+    SETTINGS,
+    choose_preset,
+    differing_settings,
+    load_config,
+    load_stored,
+    select_folds,
+)
 
 PROJECT = Path(__file__).parent.parent
 
@@ -243,6 +252,34 @@ def test_differing_settings_are_named_and_the_ignored_left_out() -> None:
     assert differing_settings(one, other, ignored=("fold",)) == all_but_fold
     assert differing_settings(one, other, ignored=("fold", "data", "seed")) == ["folds.num_folds"]
     assert differing_settings(one, other, ignored=("fold", "data.num_workers", "folds")) == ["seed", "data.size"]
+
+
+def write_settings(folder: Path, settings: dict[str, Any]) -> Path:
+    """Write a config.yaml with these settings, by their keys such as data.size."""
+    groups: dict[str, dict[str, Any]] = {}
+    for key, value in settings.items():
+        group, _, name = key.partition(".")
+        groups.setdefault(group, {})[name] = value
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(groups))
+    return path
+
+
+def test_a_run_of_an_older_version_loads_where_removed_settings_were_off(tmp_path: Path) -> None:
+    assert load_stored(write_settings(tmp_path, REMOVED)) == Config()
+
+
+@pytest.mark.parametrize("key", REMOVED)
+def test_a_removed_setting_is_refused_in_a_run_that_used_it_and_is_unknown_elsewhere(
+    tmp_path: Path, presets: Path, refused: Refused, key: str
+) -> None:
+    path = write_settings(tmp_path, REMOVED | {key: 2})
+    message = refused([f"config.yaml: {key}=2", "removed in 0.2.0"], load_stored, path)
+    assert len(message.splitlines()) == 1
+    off = f"{key}={REMOVED[key]}"
+    refused([off, "no such setting"], load, off)
+    write_settings(tmp_path, {key: REMOVED[key]}).rename(presets / "quick.yaml")
+    refused(["quick.yaml", off, "no such setting"], load)
 
 
 @pytest.mark.parametrize("path", sorted(PROJECT.glob("configs/*.yaml")), ids=lambda path: path.stem)

@@ -28,7 +28,6 @@ class DataConfig:
     pseudo: str = setting("", "Run, or run@variant, whose predictions of test images are trained on as labels")
     pseudo_confidence: float = setting(0.95, "Lowest confidence, in each head, of a used label", "probability", 0, 1)
     rendered_fraction: float = setting(0.0, "Part of the training images that is rendered from fonts", "share", 0, 0.99)
-    rendered_epochs: int = setting(1, "Epochs between renderings; one costs a third of an epoch", "epochs", 1, EPOCHS)
     rendered_graphemes: str = setting("train", "train; grammar: all that labels make; or a csv with column grapheme")
     cache_dir: str = setting("runs/.cache", "Folder of resized train images")
     num_workers: int = setting(0, "Processes that load images; 0: the training process loads them", "processes", 0, 256)
@@ -56,10 +55,9 @@ class ModelConfig:
     backbone: str = setting("resnet34", "Name that timm.create_model knows, or article_resnet34, article_plain34")
     pretrained: bool | str = setting(False, "true: timm's weights, downloaded; or a .safetensors file for the backbone")
     init_from: str = setting("", "Run whose weights, of the fold with the same number, training starts from")
-    pooling: Literal["average", "gem", "average_max", "sse"] = setting(
-        "average", "Pooling of each head; gem: generalized mean, learnt exponent; sse: squeeze and excitation first"
+    pooling: Literal["average", "gem", "average_max"] = setting(
+        "average", "Pooling of each head; gem: generalized mean, learnt exponent"
     )
-    hidden: int = setting(0, "Width of a hidden layer in each head; 0: no such layer", "features", 0, 65_536)
     dropout: float = setting(0.0, "Dropout before the last layer of each head", "probability", 0, 0.95)
     consonant: Literal["classes", "parts"] = setting("classes", "parts: a sigmoid for each of the four written parts")
     graphemes: Literal["none", "linear", "arcface"] = setting("none", "A fourth head, over the graphemes of train.csv")
@@ -72,8 +70,6 @@ class AugmentConfig:
     policy: str = setting("light", "Policy of data/augmentation.py, or its transforms joined by +: affine+elastic")
     strength: float = setting(1.0, "Factor on every angle, shift, area and amount", "factor", 0, 3)
     probability: float = setting(1.0, "Factor on the probability of every transform", "factor", 0, 10)
-    cooldown_epochs: int = setting(0, "Last epochs, whose images change less", "epochs", 0, EPOCHS)
-    cooldown_strength: float = setting(0.3, "Strength in these last epochs", "factor", 0, 3)
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,6 @@ class LossConfig:
         0.0, "Gamma of focal loss: easy images count less; 0: off; arXiv:1708.02002", "", 0, 10
     )
     hard_share: float = setting(1.0, "Hardest images of a micro-batch count; arXiv:1604.03540", "share", 0.01, 1)
-    hard_from_epoch: int = setting(0, "First epoch of hard_share; before it all images count", "epochs", 0, EPOCHS)
     grapheme_weight: float = setting(1.0, "Weight of the grapheme head; 1: as the three heads together", "", 0, 100)
     arcface_margin: float = setting(0.3, "Angle added to the right grapheme's; arXiv:1801.07698", "radians", 0, 1.5)
 
@@ -127,9 +122,7 @@ class TrainConfig:
     epochs: int = setting(30, "Passes over the training images", "epochs", 1, EPOCHS)
     batch_size: int = setting(64, "Images of an optimizer step, over all processes together", "images", 2, 65_536)
     accumulate: int = setting(1, "Micro-batches that a batch is split into where memory is short", "", 1, 65_536)
-    sampling: Literal["plain", "balanced", "grapheme"] = setting(
-        "plain", "balanced: rare roots are drawn more often; grapheme: all graphemes equally often"
-    )
+    sampling: Literal["plain", "balanced"] = setting("plain", "balanced: rare roots are drawn more often")
     first_size: int = setting(
         0, "First epoch's image size, which grows to data.size in half of the epochs; 0: off", "pixels", 0, 512
     )

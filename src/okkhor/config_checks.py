@@ -83,7 +83,6 @@ def _find_epoch_problems(config: Config) -> Iterator[str]:
     if train.first_size and not 16 <= train.first_size <= config.data.size:
         yield f"train.first_size={train.first_size}: expected 16 to data.size={config.data.size} pixels, or 0."
     for key, epochs in (
-        ("augment.cooldown_epochs", config.augment.cooldown_epochs),
         ("mix.cooldown_epochs", config.mix.cooldown_epochs),
         ("train.freeze_epochs", train.freeze_epochs),
         ("train.swa_epochs", train.swa_epochs),

@@ -17,6 +17,16 @@ from okkhor.errors import ConfigError, first_line
 PRESETS = Path("configs")
 SETTINGS = {one.key: one for one in list_settings(Config)}
 GROUPS: dict[str, Any] = {one.name: one.type for one in fields(Config) if is_dataclass(one.type)}
+REMOVED = {
+    "data.rendered_epochs": 1,
+    "model.hidden": 0,
+    "augment.cooldown_epochs": 0,
+    "augment.cooldown_strength": 0.3,
+    "loss.hard_from_epoch": 0,
+    "bench.multiples": [1, 2, 4, 8],
+    "bench.minutes": 0.25,
+}
+"""Settings that 0.2.0 removed, with the defaults, which meant `off`: config.yaml of a run of 0.1.0 has them."""
 MOST_PROBLEMS = 10  # lines that are told: a damaged file may have hundreds
 
 
@@ -43,7 +53,7 @@ def load_config(arguments: Sequence[str]) -> Config:
 
 def load_stored(path: Path, arguments: Sequence[str] = ()) -> Config:
     """Put `key=value` arguments over a run's config.yaml. Raises ConfigError as load_config does."""
-    return Draft().take_file(path).take_arguments(arguments).finish()
+    return Draft().take_file(path, is_stored=True).take_arguments(arguments).finish()
 
 
 def load_arguments(arguments: Sequence[str]) -> Config:
@@ -59,11 +69,16 @@ class Draft:
         self.problems: list[str] = []
         self.refused: set[str] = set()
 
-    def take_file(self, path: Path) -> Self:
+    def take_file(self, path: Path, is_stored: bool = False) -> Self:
+        """Take the values of a YAML file. is_stored: a run's file, which may have REMOVED settings that are off."""
         content = read_yaml(path)
         content.pop("environment", None)  # a run's notes on versions, not settings
         for key, value in flatten(content).items():
-            self.take(key, value, f"{path}: {key}={str(value)[:40]}")
+            place = f"{path}: {key}={str(value)[:40]}"
+            if not is_stored or key not in REMOVED:
+                self.take(key, value, place)
+            elif value != REMOVED[key]:
+                self.refuse(key, f"{place}: this setting was removed in 0.2.0; use the run with Okkhor 0.1.0.")
         return self
 
     def take_arguments(self, arguments: Sequence[str]) -> Self:

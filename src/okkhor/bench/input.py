@@ -58,7 +58,7 @@ def bench_loader(config: Config, prepared: Prepared) -> Iterator[Figure]:
     num_batches = min(len(order), NUM_LOADED // order.batch_size)
     resident = np.empty((num_batches * order.batch_size, *images.shape), np.uint8)
     images.read(training.rows[: len(resident)], resident)
-    transform = make_transform(config.augment, config.augment.strength)
+    transform = make_transform(config.augment)
 
     def augment() -> int:
         cv2.setNumThreads(0)

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def show_augmentation(config: Config) -> None:
-    """Draw the same images unchanged, as several epochs see them, and as the last epochs see them (cooldown)."""
+    """Draw the same images unchanged and as several epochs see them."""
     augmentation = Augmentation(config.augment)
     cache = open_cache(prepare(config).cache)
     choice = np.random.default_rng(config.seed).choice(len(cache), min(NUM_IMAGES, len(cache)), replace=False)
@@ -40,7 +40,6 @@ def show_augmentation(config: Config) -> None:
     versions = {"unchanged": images}
     for version in range(1, NUM_VERSIONS + 1):
         versions[f"version {version}"] = augmentation(images, config.seed + version)
-    versions["cooldown"] = augmentation(images, config.seed, cooldown=True)
     picture = RUNS / "show-augment.png"
     draw_batches(versions, picture)
     print(f"{picture}: {len(images)} images, augment.policy={config.augment.policy}.")

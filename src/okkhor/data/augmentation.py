@@ -20,13 +20,13 @@ POLICIES: dict[str, tuple[str, ...]] = {
     "affine": ("affine",),
     "light": ("affine", "erase"),
     "medium": ("affine", "elastic", "stroke", "contrast", "erase"),
-    "heavy": ("affine", "perspective", "elastic", "grid", "stroke", "blur", "contrast", "noise", "erase", "gridmask"),
+    "heavy": ("affine", "perspective", "elastic", "grid", "stroke", "blur", "contrast", "noise", "erase"),
 }
 """The transforms of each policy, in the order in which they are applied."""
 
 PLACES = {"affine": 0.9, "perspective": 0.3, "elastic": 0.5, "grid": 0.3}
 INK = {"stroke": 0.5, "blur": 0.2, "contrast": 0.5, "noise": 0.2}
-HOLES = {"erase": 0.5, "dropout": 0.3, "gridmask": 0.3}
+HOLES = {"erase": 0.5, "dropout": 0.3}
 TRANSFORMS = PLACES | INK | HOLES
 """The probability of each transform, at augment.probability=1."""
 
@@ -35,8 +35,6 @@ ELASTIC_ALPHA = 15.0  # of those pixels; Simard's 34 is for digits, whose stroke
 STRETCH_CELLS = 4  # across the image, and down
 STRETCH = 0.3  # of a cell's width, more or less, before all cells are fitted into the image again
 THICKER, THINNER = 0.03, 0.012  # of the image's height: the most that a stroke's width gains or loses
-GRID_UNITS = (3.0, 6.0)  # across the image
-GRID_HOLE = 0.4  # of a unit's side: 16 % is hidden, the paper's best share
 
 Image = NDArray[np.uint8]
 Distort = Callable[[Image, float, np.random.Generator], Image]  # of an image (H, W), the strength, a generator
@@ -46,27 +44,23 @@ class Augmentation:
     """Changes batches of images. The same seed gives the same changes in any process."""
 
     def __init__(self, config: AugmentConfig) -> None:
-        self.usual = make_transform(config, config.strength)
-        self.cooldown = make_transform(config, config.cooldown_strength)
+        self.transform = make_transform(config)
 
     def __call__(
-        self, images: NDArray[np.uint8], seed: int, cooldown: bool = False, into: NDArray[np.uint8] | None = None
+        self, images: NDArray[np.uint8], seed: int, into: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8]:
-        """Change images (B, H, W) uint8, ink bright on 0.
-
-        cooldown: use augment.cooldown_strength. into: where to write the result, such as `images`; else new memory.
-        """
+        """Change images (B, H, W) uint8, ink bright on 0. into: where to write the result; default: a new array."""
         changed = np.empty_like(images) if into is None else into
         cv2.setNumThreads(0)  # in each process: OpenCV's threads would compete with torch's for the cores
-        transform = self.cooldown if cooldown else self.usual
-        transform.set_random_seed(seed)
+        self.transform.set_random_seed(seed)
         for number, image in enumerate(images):
-            changed[number] = transform(image=image)["image"]
+            changed[number] = self.transform(image=image)["image"]
         return changed
 
 
-def make_transform(config: AugmentConfig, strength: float) -> Any:
+def make_transform(config: AugmentConfig) -> Any:
     """Compose the policy's transforms; none at strength 0, which leaves images unchanged."""
+    strength = config.strength
     names = parse_policy(config.policy) if strength else ()
     probabilities = [min(TRANSFORMS[name] * config.probability, 1) for name in names]
     return albumentations.Compose([_make(name, strength, p) for name, p in zip(names, probabilities, strict=True)])
@@ -169,12 +163,4 @@ def _blur(image: Image, strength: float, generator: np.random.Generator) -> Imag
     return cv2.GaussianBlur(image, (0, 0), max(sigma, 1e-3))
 
 
-def _mask_grid(image: Image, strength: float, generator: np.random.Generator) -> Image:
-    """A regular grid of paper holes, which hide no whole glyph: GridMask, Chen et al. 2020, arXiv:2001.04086."""
-    unit = image.shape[0] / generator.uniform(*GRID_UNITS)  # pixels
-    hole = min(GRID_HOLE * strength, 0.8) * unit
-    rows, columns = ((np.arange(length) + generator.uniform(0, unit)) % unit < hole for length in image.shape)
-    return np.where(rows[:, None] & columns, np.uint8(0), image)
-
-
-DISTORTIONS = {"elastic": _bend, "grid": _stretch, "stroke": _change_pen, "blur": _blur, "gridmask": _mask_grid}
+DISTORTIONS = {"elastic": _bend, "grid": _stretch, "stroke": _change_pen, "blur": _blur}

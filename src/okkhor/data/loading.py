@@ -57,7 +57,6 @@ class CachedImages(Dataset[Batch]):
     labels : of the N images
     augmentation : None for validation. Its randomness comes from `seed` and from the batch's epoch, number and rank, so
         it depends neither on the number of workers nor on where training was interrupted
-    cooldown_from : the epoch from which images are changed less
     """
 
     def __init__(
@@ -67,14 +66,12 @@ class CachedImages(Dataset[Batch]):
         labels: Labels,
         augmentation: Augmentation | None = None,
         seed: int = 0,
-        cooldown_from: int | None = None,
     ) -> None:
         self.caches = list(caches)
         self.rows = rows
         self.labels = torch.from_numpy(labels.array)
         self.augmentation = augmentation
         self.seed = seed
-        self.cooldown_from = cooldown_from
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -105,8 +102,7 @@ class CachedImages(Dataset[Batch]):
         self.read(self.rows[batch.indices], images)
         if self.augmentation is not None:
             words = np.random.SeedSequence([self.seed, batch.epoch, batch.number, batch.rank]).generate_state(1)
-            cooldown = self.cooldown_from is not None and batch.epoch >= self.cooldown_from
-            self.augmentation(images, int(words[0]), cooldown, into=images)
+            self.augmentation(images, int(words[0]), into=images)
         return torch.from_numpy(images).unsqueeze(1), self.labels[batch.indices]
 
 
@@ -247,16 +243,14 @@ def validation_part(num_images: int, rank: int, world_size: int) -> NDArray[np.i
     return np.array_split(np.arange(num_images), world_size)[rank]
 
 
-def sampling_weights(scheme: Literal["plain", "balanced", "grapheme"], labels: Labels) -> NDArray[np.float64] | None:
+def sampling_weights(scheme: Literal["plain", "balanced"], labels: Labels) -> NDArray[np.float64] | None:
     """Return (N,) float64 of mean 1, how often an image is drawn; None where each image is seen once an epoch.
 
     balanced: 1 / sqrt(images of its root): a root that is 44 times as frequent as another, the extreme of the
     competition, is drawn 6.6 times as often. Square-root sampling, Mahajan et al. 2018, arXiv:1805.00932.
-    grapheme: every label triple as often as every other.
     """
     if scheme == "plain":
         return None
-    groups = labels[ROOT] if scheme == "balanced" else labels.triples
-    _, group, counts = np.unique(groups, axis=0, return_inverse=True, return_counts=True)
-    weights = counts[group.reshape(-1)] ** (-0.5 if scheme == "balanced" else -1.0)
+    _, root, counts = np.unique(labels[ROOT], return_inverse=True, return_counts=True)
+    weights = counts[root] ** -0.5
     return np.asarray(weights / weights.mean(), np.float64)

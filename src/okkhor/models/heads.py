@@ -48,10 +48,10 @@ class CosineLinear(nn.Linear):
 
 
 class ClassificationHead(nn.Module):
-    """Pooling, an optional hidden layer (linear, batch norm, ReLU), dropout, a last layer.
+    """Pooling, dropout, a last layer.
 
-    Features -> logits (B, num_classes). pooling: a name for create_pooling, for maps (B, num_features, H, W); None for
-    features that are pooled already, (B, num_features). hidden: features of the hidden layer; 0: none.
+    Features -> logits (B, num_classes). pooling: a name in POOLINGS, for maps (B, num_features, H, W); None for
+    features that are pooled already, (B, num_features).
     """
 
     def __init__(
@@ -59,21 +59,16 @@ class ClassificationHead(nn.Module):
         num_features: int,
         num_classes: int,
         pooling: str | None,
-        hidden: int,
         dropout: float,
         last_layer: type[nn.Linear] = nn.Linear,
     ) -> None:
         super().__init__()
-        self.pooling = nn.Identity() if pooling is None else create_pooling(pooling, num_features)
-        self.hidden: nn.Module = nn.Identity()
-        if hidden:  # no bias: the batch norm subtracts the mean and adds its own bias
-            layers = nn.Linear(num_features, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()
-            self.hidden = nn.Sequential(*layers)
+        self.pooling = nn.Identity() if pooling is None else POOLINGS[pooling]()
         self.dropout = nn.Dropout(dropout)
-        self.linear = last_layer(hidden or num_features, num_classes)
+        self.linear = last_layer(num_features, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.linear(self.dropout(self.hidden(self.pooling(features))))
+        logits: Tensor = self.linear(self.dropout(self.pooling(features)))
         return logits
 
 
@@ -146,24 +141,9 @@ class GeneralisedMeanPooling(nn.Module):
             return means * largest.flatten(1)
 
 
-class ExcitedAveragePooling(nn.Module):
-    """The mean of each channel after weighting each place by a learnt share from 0 to 1: (B, C, H, W) -> (B, C).
-
-    The share is a sigmoid over all channels of the place. Spatial squeeze and excitation (sSE), Roy et al. 2018,
-    arXiv:1803.02579.
-    """
-
-    def __init__(self, num_channels: int) -> None:
-        super().__init__()
-        self.squeeze = nn.Conv2d(num_channels, 1, kernel_size=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        excited: Tensor = features * self.squeeze(features).sigmoid()
-        return excited.mean(dim=(2, 3))
-
-
-def create_pooling(name: str, num_channels: int) -> nn.Module:
-    """Create a pooling (B, num_channels, H, W) -> (B, num_channels) by its name in model.pooling."""
-    if name == "sse":
-        return ExcitedAveragePooling(num_channels)
-    return {"average": AveragePooling, "average_max": AverageMaxPooling, "gem": GeneralisedMeanPooling}[name]()
+POOLINGS: dict[str, type[nn.Module]] = {
+    "average": AveragePooling,
+    "average_max": AverageMaxPooling,
+    "gem": GeneralisedMeanPooling,
+}
+"""By the name in model.pooling: (B, C, H, W) -> (B, C)."""

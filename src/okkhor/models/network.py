@@ -37,9 +37,7 @@ class ThreeHeadNetwork(nn.Module):
         super().__init__()
         self.backbone = backbone
         pooling = model.pooling if len(feature_shape) == 4 else None
-        make_head = partial(
-            ClassificationHead, feature_shape[1], pooling=pooling, hidden=model.hidden, dropout=model.dropout
-        )
+        make_head = partial(ClassificationHead, feature_shape[1], pooling=pooling, dropout=model.dropout)
         self.heads = nn.ModuleDict()
         for head in HEADS:
             in_parts = head.name == "consonant_diacritic" and model.consonant == "parts"

@@ -75,10 +75,7 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
 def make_loader(config: Config, training: TrainingSet, precision: Precision, world: World) -> Loader:
     """Make the loader of the training images."""
     train, augmentation = config.train, Augmentation(config.augment)
-    cooldown_from = train.epochs - config.augment.cooldown_epochs
-    images = CachedImages(
-        training.caches, training.rows, training.labels, augmentation, config.seed, cooldown_from=cooldown_from
-    )
+    images = CachedImages(training.caches, training.rows, training.labels, augmentation, config.seed)
     weights = sampling_weights(train.sampling, training.labels)
     order = ShuffledBatches(len(training.rows), train.batch_size, config.seed, weights, world.rank, world.size)
     return Loader(images, order, config.data.num_workers, pin=precision.device.type == "cuda")

@@ -29,7 +29,7 @@ def add_rendered(training: TrainingSet, config: Config, train: pd.DataFrame, fol
     extended = training.extended(path, np.arange(len(rendered)), Labels(triples))
     new = triples[find_triples(Labels(triples), training.graphemes) < 0]
     graphemes = np.concatenate([training.graphemes, np.unique(new, axis=0)])
-    renderer = EpochRenderer(plan_fresh_images(config, rendered), path, config.data.rendered_epochs)
+    renderer = EpochRenderer(plan_fresh_images(config, rendered), path)
     return replace(extended, graphemes=graphemes, prepare_epoch=renderer)
 
 
@@ -106,15 +106,13 @@ def plan_fresh_images(config: Config, graphemes: list[Grapheme]) -> FreshImages:
 
 @dataclass
 class EpochRenderer:
-    """Renders the images of an epoch into a file: new images every num_epochs epochs."""
+    """Renders the images of an epoch into a file: new images for each epoch."""
 
     fresh: FreshImages
     path: Path
-    num_epochs: int
     drawn: int | None = None  # the epoch that the file's images were drawn for
 
     def __call__(self, epoch: int, should_stop: Callable[[], bool]) -> None:
-        first = epoch - epoch % self.num_epochs
-        if first != self.drawn:
-            self.fresh.render(self.path, first, should_stop)
-            self.drawn = first
+        if epoch != self.drawn:
+            self.fresh.render(self.path, epoch, should_stop)
+            self.drawn = epoch

@@ -108,10 +108,10 @@ def train_epoch(trainer: Trainer, batches: Iterable[Batch], epoch: int = 0, firs
             batch = mix_batch(images, labels, recipe.mix, words)
         else:
             batch = MixedBatch(images, labels, labels, 1.0)
-        yield train_step(trainer, network, batch, epoch)
+        yield train_step(trainer, network, batch)
 
 
-def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: int) -> float:
+def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch) -> float:
     """Take one optimizer step, after one backward pass for each micro-batch. Return the mean loss."""
     micro_batches = split_batch(batch, trainer.recipe.train.accumulate)
     total = torch.zeros((), device=trainer.precision.device)
@@ -119,7 +119,7 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: i
         with average_gradients(network, is_last=number == len(micro_batches)):
             with trainer.precision.autocast():
                 logits = network(part.images)
-            loss = trainer.loss(logits, part.labels, part.partners, part.share, epoch)
+            loss = trainer.loss(logits, part.labels, part.partners, part.share)
             loss = loss * (len(part.images) / len(batch.images))
             trainer.scaler.scale(loss).backward()
             total += loss.detach()

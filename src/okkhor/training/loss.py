@@ -56,7 +56,6 @@ class ThreeHeadLoss:
         labels: Tensor,
         partners: Tensor | None = None,
         share: float = 1.0,
-        epoch: int = 0,
     ) -> Tensor:
         """Compute the mean loss of a batch, a float32 scalar.
 
@@ -66,7 +65,7 @@ class ThreeHeadLoss:
         losses = self.of_each_image(logits, labels)
         if partners is not None and share < 1:
             losses = share * losses + (1 - share) * self.of_each_image(logits, partners)
-        if self.config.hard_share < 1 and epoch >= self.config.hard_from_epoch:
+        if self.config.hard_share < 1:
             # online hard example mining, Shrivastava et al. 2016, arXiv:1604.03540
             losses = losses.topk(max(1, round(self.config.hard_share * len(losses)))).values
         return losses.mean()
