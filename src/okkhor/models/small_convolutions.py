@@ -1,57 +1,62 @@
-"""Convolutions over small feature maps as matrix products, which a CPU computes faster.
+"""SmallMapConvolution: 3 x 3 convolutions over small feature maps as matrix products, which a CPU computes faster.
 
-At 48 x 48 pixels the last stages of ResNet-34 have maps of 3 x 3 and 2 x 2, for which oneDNN's convolutions are not
-made: the training step of the network is up to twice as fast with products (EXPERIMENTS.md). Which products depends on
-the type: patch_products.py, window_products.py.
+At 48 x 48 pixels the last stages of ResNet-34 have maps of 3 x 3 and 2 x 2, where 40 to 56 % of a kernel meet padding.
+With products a training step is 1.7 (float32) to 2.5 (bfloat16) times as fast as with oneDNN's convolutions.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
-from torch.nn.grad import conv2d_input
 
-Place = tuple[int, int]  # row, column
-Row = tuple[int, slice]  # its number, and which of its columns
+RowPart = tuple[int, slice]  # a row's number, and which of its columns
+
+LARGEST_MAP = 16  # places of the output; products for 36 places are slower
+FEWEST_INPUT, FEWEST_OUTPUT = 128, 256  # channels; with fewer the products are too small to gain
+PLAIN = {"kernel_size": (3, 3), "padding": (1, 1), "dilation": (1, 1), "groups": 1, "padding_mode": "zeros"}
 
 
 class WindowConvolution(torch.autograd.Function):
-    """A 3 x 3 convolution with a padding of 1 and both of its gradients."""
+    """A 3 x 3 convolution with padding 1, and both of its gradients.
+
+    Each row of a window that lies inside the map is multiplied with the same part of a row of the kernel.
+    """
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-        """(B, C, H, W), (O, C, 3, 3) -> (B, O, h, w), of one dtype."""
-        images, weight = channels_last(images), channels_last(weight)
+        """(B, C, H, W), (O, C, 3, 3) -> (B, O, h, w), all of one dtype."""
+        images, weight = to_channels_last(images), to_channels_last(weight)
         ctx.save_for_backward(images, weight)
         ctx.stride = stride
         height, width = (-(-side // stride) for side in images.shape[1:3])
         output = images.new_zeros(len(images), height, width, len(weight))
-        for place, seen, taps in windows(images.shape[1], images.shape[2], stride):
-            output[:, *place].addmm_(flat(images, seen), flat(weight, taps).T)
+        for place, covered, taps in windows(images.shape[1], images.shape[2], stride):
+            output[:, *place].addmm_(flatten(images, covered), flatten(weight, taps).T)
         return output.permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         images, weight = ctx.saved_tensors
-        gradient = channels_last(gradient)
+        gradient = to_channels_last(gradient)
         of_images = torch.zeros_like(images) if ctx.needs_input_grad[0] else None
         of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
-        for place, seen, taps in windows(images.shape[1], images.shape[2], ctx.stride):
+        for place, covered, taps in windows(images.shape[1], images.shape[2], ctx.stride):
             here = gradient[:, *place]
             if of_images is not None:
-                flat(of_images, seen).addmm_(here, flat(weight, taps))
+                flatten(of_images, covered).addmm_(here, flatten(weight, taps))
             if of_weight is not None:
-                flat(of_weight, taps).addmm_(here.T, flat(images, seen))
-        return as_images(of_images), as_images(of_weight), None
+                flatten(of_weight, taps).addmm_(here.T, flatten(images, covered))
+        return to_channels_first(of_images), to_channels_first(of_weight), None
 
 
-def windows(height: int, width: int, stride: int) -> Iterator[tuple[Place, Row, Row]]:
-    """For each place of the output, row by row of its window: what it sees of the map, and by which taps."""
+def windows(height: int, width: int, stride: int) -> Iterator[tuple[tuple[int, int], RowPart, RowPart]]:
+    """Yield for each place (row, column) of the output and each row of its window that lies inside the map:
+
+    the place, the part of the map that the row covers, and the part of the kernel that lies on it.
+    """
     for row in range(0, height, stride):
         for column in range(0, width, stride):
             taps = slice(max(0, 1 - column), min(3, width + 1 - column))
@@ -60,107 +65,41 @@ def windows(height: int, width: int, stride: int) -> Iterator[tuple[Place, Row, 
                 yield (row // stride, column // stride), (row - 1 + tap, columns), (tap, taps)
 
 
-def channels_last(maps: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, H, W, C), contiguous; a copy only where they don't lie so already."""
+def to_channels_last(maps: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, H, W, C), contiguous; a view if the memory format is channels_last."""
     return maps.permute(0, 2, 3, 1).contiguous()
 
 
-def as_images(maps: Tensor | None) -> Tensor | None:
+def to_channels_first(maps: Tensor | None) -> Tensor | None:
     """(N, H, W, C) -> (N, C, H, W), a view."""
     return None if maps is None else maps.permute(0, 3, 1, 2)
 
 
-def flat(maps: Tensor, row: Row) -> Tensor:
+def flatten(maps: Tensor, row: tuple[int, slice]) -> Tensor:
     """(N, H, W, C) -> (N, columns * C), a view of part of a row."""
     return maps[:, *row].flatten(1)
 
 
-class ProductForWeights(torch.autograd.Function):
-    """torch's convolution; the gradient of its weights as one product over all patches of the images."""
-
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-        """(B, C, H, W), (O, C, 3, 3) -> (B, O, h, w), of one dtype."""
-        ctx.save_for_backward(images, weight)
-        ctx.stride = stride
-        return functional.conv2d(images, weight, stride=stride, padding=1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        images, weight = ctx.saved_tensors
-        of_images = of_weight = None
-        if ctx.needs_input_grad[0]:
-            of_images = conv2d_input(images.shape, weight, gradient, ctx.stride, padding=1)
-        if ctx.needs_input_grad[1]:
-            of_weight = multiply_patches(gradient, cut_patches(images, ctx.stride, gradient.shape[2:]))
-        return of_images, of_weight, None
-
-
-def cut_patches(images: Tensor, stride: int, size: torch.Size) -> Tensor:
-    """(B, C, H, W) -> (B * h * w, 9 * C): what a kernel meets at each place of the output, of h x w."""
-    padded = functional.pad(images.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # channels last: rows copy as they lie
-    rows, columns = ([slice(i, i + stride * side, stride) for i in range(3)] for side in size)
-    return torch.cat([padded[:, row, column] for row in rows for column in columns], dim=3).flatten(0, 2)
-
-
-def multiply_patches(gradient: Tensor, patches: Tensor) -> Tensor:
-    """(B, O, h, w), (B * h * w, 9 * C) -> (O, C, 3, 3), the gradient of the weights."""
-    of_kernels = gradient.permute(0, 2, 3, 1).flatten(0, 2).T @ patches
-    return of_kernels.unflatten(1, (3, 3, -1)).permute(0, 3, 1, 2)
-
-
-FEWEST_CHANNELS = 128  # of the input; with fewer, too little is computed to gain
-
-# of the output: up to so many positions all is products of windows, with so many channels at least ...
-LARGEST_WINDOWED_MAP = 16
-FEWEST_WINDOWED_CHANNELS = {torch.float32: 256, torch.bfloat16: 512}
-
-# ... and in bfloat16 up to so many the gradient of the weights alone is a product of patches
-LARGEST_MAP = 36
-
-Convolution = type[ProductForWeights | WindowConvolution]
-
-
 class SmallMapConvolution(nn.Conv2d):
-    """A 3 x 3 convolution with a padding of 1; same weights, same results, another way to compute small ones."""
+    """A 3 x 3 convolution with padding 1 that uses WindowConvolution for small maps; same weights, same results."""
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) float -> (B, out_channels, h, w) float."""
-        if torch.compiler.is_exporting():  # to other programs, which know convolutions
+        height, width = (-(-side // self.stride[0]) for side in images.shape[2:])
+        if torch.compiler.is_exporting() or height * width > LARGEST_MAP:  # other programs know plain convolutions
             return super().forward(images)
         weight = self.weight
-        if torch.is_autocast_enabled(images.device.type):  # it knows torch's own convolution, not these
+        if torch.is_autocast_enabled(images.device.type):  # it casts for torch's own convolution only
             dtype = torch.get_autocast_dtype(images.device.type)
             images, weight = images.to(dtype), weight.to(dtype)
-        height, width = (-(-side // self.stride[0]) for side in images.shape[2:])
-        convolution = choose_convolution(height * width, self.out_channels, images.dtype)
-        if convolution is None:
-            return super().forward(images)
-        output: Tensor = convolution.apply(images, weight, self.stride[0])
+        output: Tensor = WindowConvolution.apply(images, weight, self.stride[0])
         return output if self.bias is None else output + self.bias.to(output.dtype)[:, None, None]
 
 
-def choose_convolution(positions: int, channels: int, dtype: torch.dtype) -> Convolution | None:
-    """The fastest way to an output of so many positions and channels; None: torch's own."""
-    if positions <= LARGEST_WINDOWED_MAP and channels >= FEWEST_WINDOWED_CHANNELS.get(dtype, math.inf):
-        return WindowConvolution
-    return ProductForWeights if dtype == torch.bfloat16 and positions <= LARGEST_MAP else None
-
-
 def multiply_small_maps(network: nn.Module) -> None:
-    """Let the network's wide 3 x 3 convolutions be SmallMapConvolutions; weights and their names stay."""
+    """Turn the network's wide 3 x 3 convolutions into SmallMapConvolutions in place; weights and names stay."""
     for module in network.modules():
-        if type(module) is nn.Conv2d and _is_plain(module) and module.in_channels >= FEWEST_CHANNELS:
-            module.__class__ = SmallMapConvolution
-
-
-def _is_plain(convolution: nn.Conv2d) -> bool:
-    return (
-        convolution.kernel_size == (3, 3)
-        and convolution.padding == (1, 1)
-        and convolution.dilation == (1, 1)
-        and convolution.stride[0] == convolution.stride[1]
-        and convolution.groups == 1
-        and convolution.padding_mode == "zeros"
-    )
+        if type(module) is nn.Conv2d and module.in_channels >= FEWEST_INPUT and module.out_channels >= FEWEST_OUTPUT:
+            is_plain = all(getattr(module, name) == value for name, value in PLAIN.items())
+            if is_plain and module.stride[0] == module.stride[1]:
+                module.__class__ = SmallMapConvolution
