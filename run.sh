@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# ./run.sh [command] key=value ...     a command of the pipeline; without one: train
-# ./run.sh test [pytest arguments]     the tests
-# ./run.sh test faults                 what tests/faults/ tries a few times, tried many times: hours
-# The first start installs the packages into .venv; OKKHOR_PYTHON=/path/to/python uses one that already has them.
-# Everything runs in the folder of this file, so relative paths start there; those of images to read, where you are.
+# ./run.sh [command] key=value ...       run a command of the pipeline; the default command is train
+# ./run.sh test [pytest arguments]       run the quick tests (about 6 minutes)
+# ./run.sh test all [pytest arguments]   run all tests (about 20 minutes): also damaged files, kills, full sizes, browser
+# The first start installs the packages into .venv. OKKHOR_PYTHON=/path/to/python uses a Python that has them already.
+# Every command runs in the folder of this file, so relative paths start there. Exception: the paths of images for
+# `./run.sh read` start in the folder you are in.
 set -euo pipefail
 
 say() { printf '%s\n' "$@" >&2; }
@@ -81,9 +82,8 @@ fi
 export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-1073741824} MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-4294967296}
 
 if [[ ${1:-} == test ]]; then
-    if [[ ${2:-} == faults ]]; then
-        export OKKHOR_FAULTS=long
-        set -- test tests/faults "${@:3}"
+    if [[ ${2:-} == all ]]; then
+        set -- test -m "" "${@:3}"  # pyproject.toml leaves the tests marked `slow` out
     fi
     exec "$python" -m pytest "${@:2}"
 fi

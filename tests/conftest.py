@@ -1,9 +1,9 @@
-"""Fixtures that tests of several modules use; helpers.py has the functions."""
+"""Fixtures that several test files use. helpers.py has the functions."""
 
+import os
 import re
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
-from helpers import SMALL, Damage, Refused, write_competition, write_schema, write_shard
+from helpers import PROJECT, SMALL, Damage, Refused, write_competition, write_schema, write_shard
 
 from okkhor import settings
 from okkhor.config import DataConfig
@@ -22,25 +22,25 @@ from okkhor.models.network import create_network
 from okkhor.models.weights import save_weights
 from okkhor.pipeline.run import fold_folder, write_config
 
+os.environ["OMP_NUM_THREADS"] = "1"  # for processes that tests start: threads of small networks wait for each other
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts a background job with Ctrl-C ignored
+
 
 @pytest.fixture(scope="session", autouse=True)
-def _ctrl_c_is_heard() -> None:
-    """A shell starts what runs in its background with Ctrl-C ignored, and so would be the processes of the tests."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # before fixtures that train
 
 
 @pytest.fixture(autouse=True)
 def _fixed_seed_on_one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)  # a command in this process may have set another number
 
 
 @pytest.fixture(scope="session")
 def competition(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 train images of 6 graphemes in 2 shards, 4 test images in 2 shards. Shared: change a copy (`damaged`)."""
+    """The small folder of helpers.py. All tests share it: to change a file, use `damaged`."""
     root = tmp_path_factory.mktemp("input") / "small"
     root.mkdir()
     write_competition(root)
@@ -68,9 +68,9 @@ def small_cache(train_set: TrainSet, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def damaged(competition: Path, tmp_path: Path) -> Damage:
-    """damaged("train.csv", change): a copy of the folder with that file's bytes changed; without `change`, removed.
+    """damaged("train.csv", change): copy the small folder with this file changed; without `change`, removed.
 
-    damaged("train_image_data_0.parquet", table=...): with that table in the file's place; a schema: without rows.
+    damaged("train_image_data_0.parquet", table=...): with this table as the file; with a schema, without rows.
     """
 
     def damage(
@@ -98,8 +98,8 @@ def damaged(competition: Path, tmp_path: Path) -> Damage:
 
 @pytest.fixture
 def untrained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a run of two small networks with random weights, in a folder of its own, the working one."""
-    monkeypatch.setattr(settings, "PRESETS", Path(__file__).parent.parent / "configs")
+    """Make a run of two small networks with random weights in a folder of its own, go there, return the run's name."""
+    monkeypatch.setattr(settings, "PRESETS", PROJECT / "configs")
     monkeypatch.chdir(tmp_path)
     config = settings.load_config(["config=smoke", "train.device=cpu", "train.precision=float32", "run=untrained"])
     for fold in (0, 1):
@@ -112,7 +112,7 @@ def untrained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Chromium without a window, which notes each request and each message of the console."""
+    """Chromium without a window. It logs each request and each message of the console."""
     webdriver = pytest.importorskip("selenium.webdriver")
     paths = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     if None in paths:
@@ -131,14 +131,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def refused(tmp_path: Path) -> Refused:
-    """refused(words, function, *arguments): the InputError's message, checked to be short and to have the words."""
+    """refused(words, function, *arguments): check that an InputError is short and has the words; return its message."""
 
     def check(words: Sequence[str], function: Callable[..., object], *arguments: object) -> str:
         with pytest.raises(InputError) as caught:
             function(*arguments)
         message = re.sub(f"{re.escape(str(tmp_path))}/?|/tmp/\\S*?/input\\d*/", "", str(caught.value))
-        lines = message.splitlines()
-        assert len(lines) <= 2, message
+        assert len(message.splitlines()) <= 2, message
         assert len(message) <= 300, f"{len(message)} characters: {message}"
         for word in words:
             assert word in message, f"{word!r} is not in: {message}"
@@ -149,16 +148,7 @@ def refused(tmp_path: Path) -> Refused:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What each stage makes, for the tests of faults."""
-    from stages import UndisturbedStages
+    """The stages of tests/faults/stages.py, each run once without a disturbance."""
+    from stages import UndisturbedStages  # it starts processes: not where tests/faults is left out
 
     return UndisturbedStages(tmp_path_factory.mktemp("undisturbed"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the faults came to, where the long form has tried many."""
-    tries = sys.modules.get("tries")
-    if tries is not None and tries.LONG:
-        terminalreporter.section("faults")
-        for (kind, outcome), count in sorted(tries.outcomes.items()):
-            terminalreporter.line(f"{kind:60} {outcome:24} {count:6}")

@@ -1,9 +1,17 @@
-"""A small folder in Kaggle's format, whole or damaged, and what tests of several modules do with it.
+"""Functions that several test files use: a small folder in Kaggle's format, predictions, and `call` for a command.
 
-Image k of it has k painted into its pixels (paint_number), so that a test can tell which image it sees, whatever the
-order of the rows. train.csv and test.csv list the images in another order than the shards.
+The pixels of image k show the number k (`paint_number`), so a test can tell which image it has, whatever the order of
+the rows. train.csv and test.csv list the images in another order than the shards.
 """
 
+import contextlib
+import io
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,33 +24,78 @@ import torch
 from numpy.typing import NDArray
 from PIL import ImageFont, features
 
+from okkhor.__main__ import main
 from okkhor.data.shards import Shard
 from okkhor.predictions import Predictions
 from okkhor.rendering.fonts import Face
 from okkhor.schema import HEAD_NAMES, HEADS, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
 
+PROJECT = Path(__file__).resolve().parent.parent
 PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
-
-
 GRAPHEMES = ["ক", "কি", "ক্র", "খ", "খা", "গ্যু"]
-
-
 TRIPLES = [(0, 0, 0), (0, 2, 0), (0, 0, 5), (2, 0, 0), (2, 1, 0), (3, 4, 4)]  # root, vowel, consonant of each
-
-
 NUM_TRAIN, NUM_TEST = 24, 4  # images, in two shards each
-
-
-ROWS, COLUMNS = 2, 4  # of the cells that show an image's number in binary
-
-
+ROWS, COLUMNS = 2, 4  # cells that show an image's number in binary
 DARK, PAPER = 20, 250  # gray values
+SMALL = 32  # pixels: the image size of the fixture small_cache
+
+Blocks = Iterator[tuple[NDArray[np.str_], NDArray[np.uint8]]]
+Damage = Callable[..., Path]
+Refused = Callable[..., str]
+
+
+def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, from this folder: a process of its own would take seconds to start."""
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        status = main(arguments)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), error.getvalue())
+
+
+class Project:
+    """A copy of the files that ./run.sh needs, so that tests write nothing into the real project."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("run.sh", "pyproject.toml", "requirements.lock"):
+            shutil.copy(PROJECT / name, folder / name)
+        for name in ("src", "configs"):
+            (folder / name).symlink_to(PROJECT / name)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start ./run.sh in a process group of its own."""
+        return subprocess.Popen(
+            ["bash", str(self.folder / "run.sh"), *arguments],
+            env=os.environ | {"OKKHOR_PYTHON": sys.executable},
+            cwd="/",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run ./run.sh to its end."""
+        process = self.start(*arguments)
+        out, error = process.communicate(timeout=280)
+        assert process.returncode == status, out + error
+        return subprocess.CompletedProcess(arguments, status, out, error)
+
+    def call(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run the command in this process."""
+        found = call(self.folder, *arguments)
+        assert found.returncode == status, found.stdout + found.stderr
+        return found
+
+    def read(self, path: str) -> pd.DataFrame:
+        """Read a csv file of the project."""
+        return pd.read_csv(self.folder / path)
 
 
 def pillow_font(face: Face, size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's font, at `size` pixels per em, which has a HarfBuzz of its own and FreeType."""
+    """Open the font in Pillow, which has its own HarfBuzz and FreeType. size: pixels per em."""
     if not features.check("raqm"):
-        pytest.skip("no FriBiDi here, by which Pillow shapes")
+        pytest.skip("Pillow shapes with FriBiDi, which is not installed here")
     font = ImageFont.truetype(face.path, size, layout_engine=ImageFont.Layout.RAQM)
     if face.axes:
         font.set_variation_by_axes(list(face.axes))
@@ -54,8 +107,19 @@ def random_images(number: int = 2, size: int = 64, seed: int = 0) -> torch.Tenso
     return torch.randint(0, 256, (number, 1, size, size), dtype=torch.uint8, generator=torch.manual_seed(seed))
 
 
+def write_blank_png(width: int, height: int) -> bytes:
+    """Return a valid PNG file, all black, 1 bit a pixel."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes((1 + -(-width // 8)) * height))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
 def paint_number(number: int) -> NDArray[np.uint8]:
-    """(137, 236) uint8: number + 1 in binary, a dark cell for each 1, on white paper. number: 0 to 254."""
+    """(137, 236) uint8: number + 1 in binary on white paper, a dark cell for each 1. number: 0 to 254."""
     image = np.full((IMAGE_HEIGHT, IMAGE_WIDTH), PAPER, np.uint8)
     for bit, (top, left) in enumerate(np.ndindex(ROWS, COLUMNS)):
         if (number + 1) >> bit & 1:
@@ -66,7 +130,7 @@ def paint_number(number: int) -> NDArray[np.uint8]:
 
 
 def read_number(image: NDArray[np.uint8]) -> int:
-    """The number in a prepared image (bright ink on 0), of any size."""
+    """Read the number in a prepared image (bright ink on 0) of any size."""
     height, width = image.shape
     bits = 0
     for bit, (top, left) in enumerate(np.ndindex(ROWS, COLUMNS)):
@@ -76,27 +140,29 @@ def read_number(image: NDArray[np.uint8]) -> int:
 
 
 def number_of(image_id: str) -> int:
+    """Train_7 -> 7."""
     return int(image_id.rpartition("_")[2])
 
 
 def shard_table(split: str, numbers: Sequence[int]) -> pa.Table:
-    """What a shard with the images of these numbers holds."""
+    """Make the table of a shard with the images of these numbers."""
     pixels = np.stack([paint_number(number) for number in numbers]).reshape(len(numbers), NUM_PIXELS).T
     image_ids = pa.array([f"{split}_{number}" for number in numbers], pa.string())
     return pa.table([image_ids, *map(pa.array, np.ascontiguousarray(pixels))], names=["image_id", *PIXEL_COLUMNS])
 
 
 def write_shard(table: pa.Table, path: Path, rows_per_group: int | None = None) -> None:
-    # without dictionary and statistics, which would take half of the time
+    """Write a shard without dictionary and statistics, which would take half of the time."""
     pq.write_table(table, path, rows_per_group, use_dictionary=False, write_statistics=False)
 
 
 def write_schema(schema: pa.Schema, path: Path) -> None:
-    """A parquet file with no row: a hundred times as fast as one with a few."""
+    """Write a parquet file without rows: this takes a hundredth of the time of a few rows."""
     pq.ParquetWriter(path, schema).close()
 
 
 def write_competition(root: Path) -> None:
+    """Write the small folder: 24 train images of 6 graphemes and 4 test images, in two shards each."""
     random = np.random.default_rng(7)
     for split, number in (("train", NUM_TRAIN), ("test", NUM_TEST)):
         for shard, numbers in enumerate(np.split(np.arange(number), 2)):
@@ -123,6 +189,7 @@ def write_competition(root: Path) -> None:
 
 
 def make_predictions(image_ids: list[str], seed: int = 0, labelled: bool = True) -> Predictions:
+    """Make random predictions for these images."""
     random = np.random.default_rng(seed)
     probabilities = {
         head.name: random.dirichlet(np.ones(head.num_classes), len(image_ids)).astype(np.float32) for head in HEADS
@@ -132,6 +199,7 @@ def make_predictions(image_ids: list[str], seed: int = 0, labelled: bool = True)
 
 
 def assert_same(one: Predictions, other: Predictions) -> None:
+    """Compare two tables bit for bit."""
     assert one.image_ids.tolist() == other.image_ids.tolist()
     for part in ("probabilities", "labels", "marginals"):
         ours, theirs = getattr(one, part), getattr(other, part)
@@ -141,19 +209,7 @@ def assert_same(one: Predictions, other: Predictions) -> None:
     np.testing.assert_equal(one.unseen, other.unseen)
 
 
-SMALL = 32  # pixels: the size of small_cache
-
-
-Blocks = Iterator[tuple[NDArray[np.str_], NDArray[np.uint8]]]
-
-
 def paint_blocks(shard: Shard, scratch: Path) -> Blocks:  # noqa: ARG001
-    """What read_images gives, in two blocks, without the seconds that 32,332 columns take."""
+    """Stand for read_images, in two blocks, without the seconds that 32,332 columns take."""
     for part in np.array_split(shard.image_ids, 2):
         yield part, np.stack([paint_number(number_of(image_id)) for image_id in part])
-
-
-Damage = Callable[..., Path]
-
-
-Refused = Callable[..., str]

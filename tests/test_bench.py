@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from test_pipeline import Project
+from helpers import Project
 
 from okkhor.bench import timing as bench_timing
 from okkhor.bench.growth_parts import RUN, TEAMS, make_test

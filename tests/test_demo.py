@@ -164,7 +164,6 @@ def wait_for_text(browser: Any) -> str:
 KA = [[(-140, -80), (140, -80)], [(0, -80), (0, 120)], [(0, -40), (-100, 30), (0, 80)], [(0, -30), (90, -20), (70, 50)]]
 
 
-@pytest.mark.browser
 @pytest.mark.slow
 def test_what_is_drawn_is_read_as_okkhor_read_does(untrained_run: str, browser: Any) -> None:
     with start(untrained_run) as (address, process):

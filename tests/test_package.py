@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import NUM_TRAIN, TRIPLES, make_predictions
+from helpers import NUM_TRAIN, PROJECT, TRIPLES, Project, make_predictions
 from numpy.typing import NDArray
-from test_pipeline import PROJECT, Project
 
 from okkhor.commands import rehearse
 from okkhor.config import Config, DataConfig, DecodeConfig, ModelConfig

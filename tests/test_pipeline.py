@@ -1,22 +1,19 @@
-"""The whole way by ./run.sh, on the smoke preset: render, train, score, predict, ensemble; and what people mistype."""
+"""The whole way by ./run.sh with the smoke preset: render, train, score, predict, ensemble; and mistyped commands."""
 
-import contextlib
-import io
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers import Project
 
-from okkhor.__main__ import main
 from okkhor.config import ModelConfig
 from okkhor.models.network import create_network
 from okkhor.models.weights import load_weights
@@ -24,41 +21,10 @@ from okkhor.schema import HEADS
 from okkhor.training.device import Precision
 from okkhor.training.loop import infer
 
-PROJECT = Path(__file__).resolve().parent.parent
-
-
-class Project:
-    """A copy of what ./run.sh needs, so that the tests leave no runs behind in the real one."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in ("run.sh", "pyproject.toml", "requirements.lock"):
-            shutil.copy(PROJECT / name, folder / name)
-        for name in ("src", "configs"):
-            (folder / name).symlink_to(PROJECT / name)
-
-    def run(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"OKKHOR_PYTHON": sys.executable}
-        command = ["bash", str(self.folder / "run.sh"), *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", timeout=280)
-        assert result.returncode == status, result.stdout + result.stderr
-        return result
-
-    def call(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        """The same within this process, without the seconds that a start takes."""
-        out, error = io.StringIO(), io.StringIO()
-        with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
-            found = main(arguments)
-        assert found == status, out.getvalue() + error.getvalue()
-        return subprocess.CompletedProcess(arguments, found, out.getvalue(), error.getvalue())
-
-    def read(self, path: str) -> pd.DataFrame:
-        return pd.read_csv(self.folder / path)
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The smoke preset, trained on two of its five folds."""
+    """A project with the smoke preset, trained on two of its five folds."""
     project = Project(tmp_path_factory.mktemp("project"))
     project.run("fold=[0,1]", "config=smoke", "train.epochs=1")
     return project
@@ -156,60 +122,60 @@ def test_what_a_person_mistypes_is_told_in_two_lines_with_status_2(
     assert "Traceback" not in error
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "as-slurm-does"])
-def test_a_signal_to_all_saves_says_how_to_go_on_and_the_same_command_goes_on(trained: Project, number: int) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_a_signal_saves_tells_how_to_resume_and_the_same_command_resumes(trained: Project, number: int) -> None:
+    """SIGINT: Ctrl-C. SIGTERM: Slurm sends it. The loader's worker gets it too."""
     run = f"stopped-{number}"
     arguments = ["fold=2", "config=smoke", f"run={run}", "train.epochs=3", "data.num_workers=1"]
-    process = subprocess.Popen(
-        ["bash", str(trained.folder / "run.sh"), *arguments],
-        env=os.environ | {"OKKHOR_PYTHON": sys.executable},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
     log = trained.folder / f"runs/{run}/fold2/log.jsonl"
-    deadline = time.monotonic() + 120
-    while not log.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, number)  # to the loader's worker too
+    process = trained.start(*arguments)
+    wait_until(log.exists)
+    os.killpg(process.pid, number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
-    assert f"To go on: ./run.sh {' '.join(arguments)}" in error
+    assert f"./run.sh {' '.join(arguments)}" in error
     assert "Traceback" not in error
-    again = trained.run(*arguments).stdout
-    assert f"Going on from runs/{run}/fold2/state.pt" in again
+    assert f"runs/{run}/fold2/state.pt" in trained.call(*arguments).stdout
     assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2, 3]
 
 
+def kill_after_states(number: int, state: Path, project: Project, arguments: list[str]) -> None:
+    """Start a run, wait until it has saved its state `number` times, and kill it."""
+    process, seen = project.start(*arguments), {0}
+
+    def count_states() -> int:
+        seen.add(state.stat().st_mtime_ns if state.exists() else 0)
+        return len(seen) - 1
+
+    before = count_states()
+    wait_until(lambda: count_states() >= before + number)
+    assert process.poll() is None, "it ended before it was killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_ends_with_the_weights_of_an_unbroken_one(trained: Project) -> None:
     arguments = ["fold=3", "config=smoke", "train.save_minutes=0", "train.num_threads=1", "mix.cutmix=0.5"]
-    arguments += ["data.rendered_fraction=0.2"]  # drawn anew for each epoch, the one that is gone on with included
+    arguments += ["data.rendered_fraction=0.2"]  # images that each epoch renders anew, also the resumed one
     trained.run(*arguments, "run=unbroken")
     folder = trained.folder / "runs/killed/fold3"
-    for wanted in (1, 3):  # states on the disk when it is killed: one after each batch
-        process = subprocess.Popen(
-            ["bash", str(trained.folder / "run.sh"), *arguments, "run=killed"],
-            env=os.environ | {"OKKHOR_PYTHON": sys.executable},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        seen: set[int] = set()
-        deadline = time.monotonic() + 120
-        while len(seen) < wanted and time.monotonic() < deadline:
-            if (folder / "state.pt").exists():
-                seen.add((folder / "state.pt").stat().st_mtime_ns)
-            time.sleep(0.005)
-        assert process.poll() is None, "it ended before it was killed"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    assert "Going on from" in trained.run(*arguments, "run=killed").stdout
+    for number in (1, 3):
+        kill_after_states(number, folder / "state.pt", trained, [*arguments, "run=killed"])
+    assert "state.pt" in trained.run(*arguments, "run=killed").stdout
     unbroken = trained.folder / "runs/unbroken/fold3"
     assert (folder / "model.safetensors").read_bytes() == (unbroken / "model.safetensors").read_bytes()
     assert pd.read_parquet(folder / "oof.parquet").equals(pd.read_parquet(unbroken / "oof.parquet"))
 
 
+@pytest.mark.slow
 def test_two_processes_predict_each_held_out_image_once_and_score_as_one_does(trained: Project) -> None:
     settings = ("config=smoke", "train.epochs=1", "train.precision=float32")
     output = trained.run("fold=4", *settings, "run=two", "launch.processes=2").stdout
@@ -336,10 +302,3 @@ def test_the_networks_own_reading_of_test_images_is_trained_on_where_it_is_sure(
     assert taught > plain
     error = with_unseen.call("fold=3", *arguments[1:], "run=b", status=2).stderr
     assert "fold=3: fold 3 of run smoke is not finished" in error
-
-
-def test_help_names_every_command(trained: Project) -> None:
-    text = trained.run("help").stdout
-    files = (PROJECT / "src/okkhor/commands").glob("[a-z]*.py")
-    commands = {path.stem for path in files if "def main(" in path.read_text()}
-    assert all(f"  {command} " in text for command in commands)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from test_pipeline import Project
+from helpers import Project
 
 from okkhor.errors import InputError
 from okkhor.rendering.outlines import draw_outline
@@ -231,7 +231,7 @@ def test_what_people_mistype_is_told(trained: Project) -> None:
 SCREENS = [(360, 740, True), (768, 1024, True), (1280, 900, False)]  # width, height, whether a phone's
 
 
-@pytest.mark.browser
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["page", "pair"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height", "mobile"), SCREENS)
@@ -273,7 +273,7 @@ def brightness(colour: str) -> float:
     return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
 
 
-@pytest.mark.browser
+@pytest.mark.slow
 def test_a_hostile_page_runs_nothing(browser: Any, tmp_path: Path) -> None:
     write_hostile(tmp_path / "names.html")
     browser.get((tmp_path / "names.html").as_uri())
@@ -282,7 +282,7 @@ def test_a_hostile_page_runs_nothing(browser: Any, tmp_path: Path) -> None:
     assert browser.get_log("browser") == []
 
 
-@pytest.mark.browser
+@pytest.mark.slow
 def test_paper_gets_a_light_page(browser: Any, page: Path) -> None:
     features = [{"name": "prefers-color-scheme", "value": "dark"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": features})

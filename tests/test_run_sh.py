@@ -1,4 +1,4 @@
-"""run.sh sets up and starts: the real script, with a Python that writes down what it is asked instead of installing."""
+"""run.sh installs the packages and starts the commands: the real script, with a fake Python that logs its calls."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 PYTHON_NAMES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14")
 
-# FAKE_VERSION: its version; FAKE_VENV: what venv does; FAKE_PIP: what pip does.
+# FAKE_VERSION: the version that it tells; FAKE_VENV, FAKE_PIP: what venv and pip do.
 FAKE_PYTHON = r"""#!/usr/bin/env bash
 printf '<%s>' "$@" >>"$FAKE_LOG"
 printf ' in %s, process %s, PYTHONPATH=%s\n' "$PWD" "$$" "${PYTHONPATH:-}" >>"$FAKE_LOG"
@@ -39,7 +39,7 @@ esac
 
 
 class Project:
-    """A copy of the project's set-up files in `root`, and the programs that its run.sh finds."""
+    """A copy of the project's set-up files in `root`, and fake programs for its run.sh."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "the project"
@@ -70,11 +70,11 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job has it ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
         )
 
     def run(self, *arguments: str, folder: Path | None = None, **environment: str) -> tuple[int, str]:
-        """-> the exit status and what it says on stderr."""
+        """Run ./run.sh to its end and return its exit status and its stderr."""
         self.log.write_text("")
         process = self.start(*arguments, folder=folder, **environment)
         _, stderr = process.communicate(timeout=30)
@@ -96,7 +96,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def stuck(project: Project) -> Iterator[subprocess.Popen[str]]:
-    """A start that is in the middle of its installation."""
+    """A start in the middle of its installation."""
     project.log.write_text("")
     process = project.start(FAKE_PIP="stuck")
     deadline = time.monotonic() + 20
@@ -216,7 +216,7 @@ def test_a_python_without_the_packages_is_refused(project: Project, version: str
 
 def test_a_suitable_python_is_found_behind_an_old_one(project: Project) -> None:
     (project.programs / "python3").write_text(FAKE_PYTHON.replace("$FAKE_VERSION", "3.9"))
-    for name in ("python3.11", "python3.12", "python3.14"):  # as pyenv's shims answer for a Python that is not chosen
+    for name in ("python3.11", "python3.12", "python3.14"):  # pyenv's shim for a Python that is not chosen
         (project.programs / name).write_text("#!/bin/sh\nexit 127\n")
     status, _ = project.run(FAKE_VERSION="3.13")
     assert status == 0
@@ -244,7 +244,7 @@ def test_a_folder_that_cannot_be_written_to_ends_with_status_2(project: Project)
     assert str(project.root) in stderr
 
 
-def test_okkhor_python_is_used_as_it_is_with_the_package_from_src(project: Project) -> None:
+def test_okkhor_python_is_used_without_an_environment_with_the_package_from_src(project: Project) -> None:
     python = str(project.programs / "python3")
     assert project.run("train", OKKHOR_PYTHON=python, PYTHONPATH="/other") == (0, "")
     assert len(project.calls) == 1
@@ -263,7 +263,7 @@ def test_an_okkhor_python_that_is_not_there_is_refused(project: Project) -> None
     assert "OKKHOR_PYTHON=/nowhere/python" in stderr
 
 
-def test_any_folder_and_a_link_will_do_and_the_process_runs_in_the_project(project: Project, tmp_path: Path) -> None:
+def test_run_sh_starts_from_any_folder_and_by_a_link_and_runs_in_the_project(project: Project, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     assert project.run(folder=elsewhere)[0] == 0
@@ -280,13 +280,13 @@ def test_arguments_pass_through_unharmed(project: Project) -> None:
     assert project.calls[-1].startswith("<-m><okkhor><train><run=two  words><><fold=[0,2]><name=*><a=$HOME\\n'\">")
 
 
-def test_the_test_command_runs_pytest_with_the_arguments_after_it(project: Project) -> None:
+def test_test_and_test_all_run_pytest_with_the_arguments_after_them(project: Project) -> None:
     project.run("test")
     assert project.calls[-1].startswith("<-m><pytest> ")
-    project.run("test", "-k", "two words")
-    assert project.calls[-1].startswith("<-m><pytest><-k><two words> ")
-    project.run("test", "faults", "-x")
-    assert project.calls[-1].startswith("<-m><pytest><tests/faults><-x> ")
+    project.run("test", "tests/test_x.py", "-k", "two words")
+    assert project.calls[-1].startswith("<-m><pytest><tests/test_x.py><-k><two words> ")
+    project.run("test", "all", "-x")
+    assert project.calls[-1].startswith("<-m><pytest><-m><><-x> ")
 
 
 def test_the_final_process_takes_the_place_of_the_shell_and_gives_the_exit_status(project: Project) -> None:

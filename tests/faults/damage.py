@@ -1,35 +1,29 @@
-"""Ways in which a file goes wrong: bytes, text, and the cells of a csv. Each takes the content and a random source."""
+"""Damage of files for these tests, and `call_told` and `check_error`, which check how a command refuses a file.
 
+A damage function takes the content of a file and a random source, and returns the damaged content.
+"""
+
+import contextlib
 import csv
 import io
-from collections.abc import Callable
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from random import Random
 
-from tries import Mutation
+from helpers import PROJECT, call
 
+from okkhor.__main__ import tell
+from okkhor.errors import InputError
+
+MOST_LINES, MOST_CHARACTERS = 3, 1200  # of a message: two lines, or three after a progress bar or a note
+
+Damage = Callable[[bytes, Random], bytes]
 Rows = list[list[str]]
 
 STRANGE_CELLS = (
-    *(
-        "",
-        " ",
-        "0",
-        "1",
-        "-1",
-        "+1",
-        "1.0",
-        "1e3",
-        "0x10",
-        "٣",
-        "৩",
-        "007",
-        "999",
-        "168",
-        "11",
-        "7",
-        "9" * 40,
-        "1" * 400,
-    ),
+    *("", " ", "0", "1", "-1", "+1", "1.0", "1e3", "0x10", "٣", "৩", "007", "999", "168", "9" * 40, "1" * 400),
     *("nan", "NA", "None", "True", "inf", "null", "#N/A", '"', '""', "a,b", "a\nb", "a\tb", "a\\nb", "'", "\x1b[31m"),
     *("../../x", "/etc/passwd", "a/b", "..", ".", "~", "C:\\x", "$(id)", "=1+1", "@SUM(1)", "+cmd|' /C calc'!A0"),
     *("Train_0", "Train_0 ", " Train_0", "Test_0", "train_0", "ক", "\u200d", "\u202e", "\ufeff", "e\u0301", "😀" * 30),
@@ -63,32 +57,24 @@ def cut_out(content: bytes, random: Random) -> bytes:
     return content[:start] + content[start + random.choice((1, 2, 16, 512)) :]
 
 
-def repeat_part(content: bytes, random: Random) -> bytes:
-    start = random.randrange(len(content))
-    stop = start + random.choice((1, 2, 16, 512))
-    return content[:stop] + content[start:]
-
-
 def insert(content: bytes, random: Random) -> bytes:
     start = random.randrange(len(content) + 1)
     tokens = (b'"', b",", b"\n", b"\r", b"\0", b"\r\n", b";", b"\t", b'""', b"\\", b"\xef\xbb\xbf", b"\xe0", b"\x1a")
-    return content[:start] + random.choice(tokens) + content[start:]
+    return content[:start] + random.choice((*tokens, content[start : start + 16])) + content[start:]
 
 
-def empty(_content: bytes, random: Random) -> bytes:
-    return random.choice((b"", b"\n", b" ", b"\n\n\n", b",", b'"', b"PAR1", b"\0" * 100))
-
-
-def foreign(_content: bytes, random: Random) -> bytes:
-    """Something else under this name."""
+def put_another(_content: bytes, random: Random) -> bytes:
+    """Return the content of another file: empty, a web page, an archive, numpy's format, JSON, YAML."""
     html = b"<!DOCTYPE html><html><body>404: Not Found</body></html>"
-    return random.choice(
-        (html, b"PK\x03\x04" + bytes(60), b"\x93NUMPY" + bytes(60), b"{}", b"--- !!python/object:x {}\n")
-    )
+    others = (html, b"PK\x03\x04" + bytes(60), b"\x93NUMPY" + bytes(60), b"{}", b"--- !!python/object:x {}\n")
+    return random.choice((b"", b"\n", b" ", b"\n\n\n", b",", b'"', b"PAR1", b"\0" * 100, *others))
+
+
+BYTE_DAMAGE: tuple[Damage, ...] = (flip_bits, overwrite, truncate, append, cut_out, insert, put_another)
 
 
 def recode(content: bytes, random: Random) -> bytes:
-    """The same text in another encoding, or with other line ends."""
+    """Write the same text in another encoding, or with other line ends."""
     text = content.decode()
     encodings = ("utf-16", "utf-16-le", "utf-32", "utf-8-sig", "latin-1", "cp1252", "utf-7", "shift-jis")
     if random.random() < 0.2:
@@ -96,42 +82,19 @@ def recode(content: bytes, random: Random) -> bytes:
     return text.encode(random.choice(encodings), errors=random.choice(("replace", "ignore", "xmlcharrefreplace")))
 
 
-BYTE_DAMAGE = (flip_bits, overwrite, truncate, append, cut_out, repeat_part, insert, empty, foreign)
+def on_rows(change: Callable[[Rows, Random], object]) -> Damage:
+    """Turn a change of a table's rows (the header is row 0) into a change of a csv file, in any style of quotes."""
 
-
-def on_rows(change: Callable[[Rows, Random], object], **dialect: int) -> Mutation:
-    """The change of a table's rows (the header is the first) as a change of the file's bytes."""
-
-    def mutate(content: bytes, random: Random) -> bytes:
+    def damage(content: bytes, random: Random) -> bytes:
         rows = list(csv.reader(io.StringIO(content.decode(), newline="")))
         change(rows, random)
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n", **dialect).writerows(rows)  # type: ignore[arg-type]
+        is_quoted = random.random() < 0.5
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL)
+        writer.writerows(rows)
         return text.getvalue().encode()
 
-    mutate.__name__ = change.__name__
-    return mutate
-
-
-def drop_column(rows: Rows, random: Random) -> None:
-    column = random.randrange(len(rows[0]))
-    for row in rows:
-        del row[column]
-
-
-def repeat_column(rows: Rows, random: Random) -> None:
-    column, place = random.randrange(len(rows[0])), random.randrange(len(rows[0]) + 1)
-    for row in rows:
-        row.insert(place, row[column])
-
-
-def add_column(rows: Rows, random: Random) -> None:
-    place, name = (
-        random.randrange(len(rows[0]) + 1),
-        random.choice(("", "writer", "Unnamed: 0", "index", "fold", "a\nb")),
-    )
-    for number, row in enumerate(rows):
-        row.insert(place, random.choice(("", "1", "x")) if number else name)
+    return damage
 
 
 def rename_column(rows: Rows, random: Random) -> None:
@@ -140,28 +103,26 @@ def rename_column(rows: Rows, random: Random) -> None:
     rows[0][column] = random.choice(names)
 
 
+def repeat_column(rows: Rows, random: Random) -> None:
+    column, place = random.randrange(len(rows[0])), random.randrange(len(rows[0]) + 1)
+    for row in rows:
+        row.insert(place, row[column])
+
+
 def shuffle_columns(rows: Rows, random: Random) -> None:
     order = random.sample(range(len(rows[0])), len(rows[0]))
     rows[:] = [[row[column] for column in order] for row in rows]
 
 
-def swap_columns_without_their_names(rows: Rows, random: Random) -> None:
+def swap_columns_without_names(rows: Rows, random: Random) -> None:
     one, other = random.sample(range(len(rows[0])), 2)
     for row in rows[1:]:
         row[one], row[other] = row[other], row[one]
 
 
-def drop_header(rows: Rows, _random: Random) -> None:
-    del rows[0]
-
-
-def keep_header_alone(rows: Rows, _random: Random) -> None:
-    del rows[1:]
-
-
 def drop_rows(rows: Rows, random: Random) -> None:
     for _ in range(random.choice((1, 1, 5))):
-        del rows[random.randrange(1, len(rows))]
+        del rows[random.randrange(len(rows))]
 
 
 def repeat_rows(rows: Rows, random: Random) -> None:
@@ -179,12 +140,6 @@ def write_strange_cells(rows: Rows, random: Random) -> None:
         row[random.randrange(len(row))] = random.choice(STRANGE_CELLS)
 
 
-def write_a_strange_column(rows: Rows, random: Random) -> None:
-    column, text = random.randrange(len(rows[0])), random.choice(STRANGE_CELLS[:-7])
-    for number, row in enumerate(rows[1:]):
-        row[column] = random.choice((text, f"{text}{number}"))
-
-
 def lengthen_or_shorten_rows(rows: Rows, random: Random) -> None:
     for row in random.choice((rows[1:2], rows[-1:], rows[1:], rows)):
         if random.random() < 0.5:
@@ -193,18 +148,51 @@ def lengthen_or_shorten_rows(rows: Rows, random: Random) -> None:
             del row[-1]
 
 
-def keep_all(_rows: Rows, _random: Random) -> None:
-    """Nothing but another way of quoting."""
-
-
-CSV_DAMAGE = (
-    *(recode, on_rows(keep_all, quoting=csv.QUOTE_ALL), on_rows(shuffle_rows, quoting=csv.QUOTE_NONNUMERIC)),
-    *map(
-        on_rows,
-        (
-            *(drop_column, repeat_column, add_column, rename_column, shuffle_columns, swap_columns_without_their_names),
-            *(drop_header, keep_header_alone, drop_rows, repeat_rows, shuffle_rows, write_strange_cells),
-            *(write_a_strange_column, lengthen_or_shorten_rows),
-        ),
-    ),
+ROW_DAMAGE = (
+    *(rename_column, repeat_column, shuffle_columns, swap_columns_without_names, drop_rows, repeat_rows),
+    *(shuffle_rows, write_strange_cells, write_strange_cells, lengthen_or_shorten_rows),
 )
+CSV_DAMAGE = (*BYTE_DAMAGE, recode, *map(on_rows, ROW_DAMAGE))
+
+
+def damage_file(path: Path, content: bytes, seed: int, kinds: Sequence[Damage] = BYTE_DAMAGE) -> bool:
+    """Write the content to the path with the damage number `seed`, each kind in turn. Return whether it differs."""
+    changed = kinds[seed % len(kinds)](content, Random(seed))
+    path.write_bytes(changed)
+    return changed != content
+
+
+def call_told(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call a command that must do its work (status 0) or refuse it with a short message (status 2)."""
+    found = call(folder, *arguments)
+    assert found.returncode in (0, 2), found.stderr
+    if found.returncode == 2:
+        check_told(found.stderr)
+    return found
+
+
+def check_error(error: InputError, pattern: str) -> None:
+    """Check the message of an error as a person reads it, and that the pattern is in it."""
+    told = io.StringIO()
+    with contextlib.redirect_stderr(told):
+        tell("Input", str(error))
+    check_told(told.getvalue())
+    assert re.search(pattern, str(error)), error
+
+
+def check_told(told: str) -> None:
+    """Check a message: short, no traceback, no characters that control a terminal."""
+    assert "Traceback" not in told, told
+    lines = [line for line in told.splitlines() if line.startswith(("Input: ", "Settings: ", "Files: ", "Memory: "))]
+    assert len(lines) == 1, told
+    own = told[told.index(lines[0]) :]
+    assert len(own.splitlines()) <= MOST_LINES, own
+    assert len(own) <= MOST_CHARACTERS, own
+    assert all(char.isprintable() or char == "\n" for char in own), ascii(own)
+
+
+def make_project(folder: Path) -> Path:
+    """Make a folder with the presets, to call commands in."""
+    folder.mkdir(exist_ok=True)
+    (folder / "configs").symlink_to(PROJECT / "configs")
+    return folder

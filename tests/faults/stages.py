@@ -1,41 +1,54 @@
-"""The stages of a run as commands, small enough to be tried often, and the files that each makes."""
+"""The stages of a run as commands in processes of their own, which a test can end at any moment.
 
+A fork server imports okkhor once and forks each process: with its own imports, a start would take ten times as long.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import resource
 import shutil
+import signal
+import sys
 import time
+import traceback
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from processes import finish, start
-from tries import in_project, times
+from damage import make_project
+from helpers import PROJECT
 
-forkserver.ensure_running()  # its imports take seconds: here other tests run beside them
+from okkhor.__main__ import main
+
 SAMPLE = ("config=smoke", "sample.images_per_grapheme=3", "sample.test_images=20")
 SETTINGS = (
     *SAMPLE,
     *("run=x", "model.backbone=test_resnet", "train.num_threads=1", "train.save_minutes=0", "train.batch_size=32"),
     "data.rendered_fraction=0.1",
 )
+FOLD = "runs/x/fold0"
+WEIGHTS = f"{FOLD}/model.safetensors"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A command, and the files that it makes."""
+    """A command, and patterns of the files that it makes."""
 
     arguments: tuple[str, ...]
     makes: tuple[str, ...]
 
 
-FOLD = "runs/x/fold0"
 STAGES = {
-    "render": Stage(("prepare", *SAMPLE, f"sample.processes={times(1, 2)}"), ("input/smoke/*",)),
+    "render": Stage(("prepare", *SAMPLE, "sample.processes=2"), ("input/smoke/*",)),
     "cache and folds": Stage(("prepare", *SAMPLE), ("folds/*.csv", "runs/.cache/*/images.*")),
     "train": Stage(
         ("train", "fold=0", *SETTINGS),
         (
-            *(f"{FOLD}/model.safetensors", f"{FOLD}/*.parquet", f"{FOLD}/*.csv", f"{FOLD}/metrics.json"),
-            *(f"{FOLD}/config.yaml", "submissions/x-fold0.csv"),
+            *(WEIGHTS, f"{FOLD}/*.parquet", f"{FOLD}/*.csv", f"{FOLD}/metrics.json", f"{FOLD}/config.yaml"),
+            "submissions/x-fold0.csv",
         ),
     ),
     "predict": Stage(("predict", "run=x"), (f"{FOLD}/test.parquet", "submissions/x-fold0.csv")),
@@ -44,14 +57,72 @@ STAGES = {
     "report": Stage(("report", "run=x"), ("runs/x/report.html",)),
 }
 
+context = multiprocessing.get_context("forkserver")
+commands = ("train", "predict", "ensemble", "prepare", "package", "report")
+context.set_forkserver_preload(["stages", *(f"okkhor.commands.{name}" for name in commands)])
+
+
+def run(folder: Path, arguments: Sequence[str], output: Path, largest: int) -> None:
+    """Run the command in this folder, in a process group of its own, with both outputs in a file.
+
+    largest: most bytes of a file (-1: no limit). The system refuses to write more, as on a full disk.
+    """
+    os.setsid()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, -1))
+    os.chdir(folder)
+    os.environ["PYTHONPATH"] = str(PROJECT / "src")  # for the processes that the command starts
+    multiprocessing.set_start_method("fork", force=True)  # ./run.sh has it; a fork server's children have not
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with output.open("w", buffering=1) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        sys.stdout = sys.stderr = file
+        try:
+            status = main(arguments)
+        except BaseException:  # Python would end so too
+            traceback.print_exc()
+            status = 1
+        os._exit(status)
+
+
+def start(folder: Path, *arguments: str, output: str = "output.txt", largest: int = -1) -> ForkServerProcess:
+    """Start a command and return its process."""
+    process = context.Process(target=run, args=(folder, arguments, folder / output, largest))
+    process.start()
+    return process
+
+
+def finish(process: ForkServerProcess, timeout: float = 600) -> int:
+    """Wait for the process and return its exit status, minus the number of the signal that ended it."""
+    process.join(timeout)
+    assert process.exitcode is not None, "it hangs"
+    return process.exitcode
+
+
+def end(process: ForkServerProcess, number: signal.Signals) -> int:
+    """Send the signal to the whole process group, as a terminal does, and wait."""
+    assert process.pid is not None
+    for send in (os.killpg, os.kill):  # a young process has no group yet
+        with contextlib.suppress(ProcessLookupError):
+            send(process.pid, number)
+            break
+    return finish(process)
+
+
+def told(folder: Path, output: str = "output.txt") -> str:
+    """Return what the command has printed."""
+    path = folder / output
+    return path.read_text() if path.exists() else ""
+
 
 def read_made(folder: Path, stage: Stage) -> dict[str, bytes]:
+    """Return the content of each file that the stage makes, by its path."""
     files = [path for pattern in stage.makes for path in folder.glob(pattern)]
     return {str(path.relative_to(folder)): read_content(path) for path in files}
 
 
 def read_content(path: Path) -> bytes:
-    """A wheel by what it holds: the zip file itself has the time of its making."""
+    """Return the bytes of a file; for a wheel the bytes of its members, since a zip file has times in it."""
     if path.suffix != ".whl":
         return path.read_bytes()
     with zipfile.ZipFile(path) as archive:
@@ -60,19 +131,24 @@ def read_content(path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """before: the folder as the stage found it. made: its files. seconds: how long it took."""
+    """A stage that nothing disturbed: the folder before it, the files that it made, and its seconds."""
 
     before: Path
     made: dict[str, bytes]
     seconds: float
 
+    def copy(self, folder: Path) -> Path:
+        """Copy the folder before the stage to `folder`."""
+        shutil.copytree(self.before, folder, symlinks=True)
+        return folder
+
 
 class UndisturbedStages(dict[str, Undisturbed]):
-    """By name, each run when it is first asked for, after those before it, in a project within the folder."""
+    """Each stage by its name. The first access runs it, after the stages before it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.project = in_project(folder / "project")
+        self.project = make_project(folder / "project")
 
     def __missing__(self, wanted: str) -> Undisturbed:
         names = list(STAGES)
@@ -81,8 +157,9 @@ class UndisturbedStages(dict[str, Undisturbed]):
         return self[wanted]
 
     def run(self, name: str) -> Undisturbed:
+        """Run the stage in the project, after a copy of the project."""
         project, stage = self.project, STAGES[name]
-        if name == "cache and folds":  # the sample's rendering has made them too
+        if name == "cache and folds":  # `render` has made both already
             for made in ("runs", "folds"):
                 shutil.rmtree(project / made)
         if name == "predict":
@@ -95,12 +172,3 @@ class UndisturbedStages(dict[str, Undisturbed]):
         found = Undisturbed(before, read_made(project, stage), time.monotonic() - started)
         assert found.made
         return found
-
-
-def copy(undisturbed: Undisturbed, folder: Path) -> Path:
-    shutil.copytree(undisturbed.before, folder, symlinks=True)
-    return folder
-
-
-def told(folder: Path, output: str = "output.txt") -> str:
-    return (folder / output).read_text()

@@ -1,0 +1,75 @@
+"""The door, okkhor.__main__: a command by its name, and what a person is told when it can't do its work."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from helpers import PROJECT, call
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from okkhor.commands import prepare
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    text = call(tmp_path, "help").stdout
+    files = (PROJECT / "src/okkhor/commands").glob("[a-z]*.py")
+    commands = {path.stem for path in files if "def main(" in path.read_text()}
+    assert len(commands) > 10
+    assert all(f"  {command} " in text for command in commands)
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "Make room"),
+        (errno.EDQUOT, "Make room"),
+        (errno.EACCES, "Allow this user"),
+        (errno.EROFS, "can be written to"),
+        (errno.ENOENT, "moved or deleted"),
+        (errno.ENOTDIR, "moved or deleted"),
+        (errno.EISDIR, "Move away"),
+        (errno.ENAMETOOLONG, "shorter"),
+        (errno.EIO, "disk"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.ENOMEM, "train.batch_size"),
+    ],
+)
+def test_the_advice_fits_the_error_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
+) -> None:
+    def refuse(_: object) -> None:
+        raise OSError(number, os.strerror(number), "runs/x")
+
+    monkeypatch.setattr(prepare, "load_config", refuse)
+    found = call(tmp_path, "prepare")
+    assert found.returncode == 2
+    assert found.stderr.startswith(f"Files: runs/x: {os.strerror(number)}. ")
+    assert advice in found.stderr
+    assert ("Make room" in found.stderr) == (number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def test_a_link_that_leads_nowhere_is_not_told_as_a_full_disk(tmp_path: Path) -> None:
+    """As on a disk that is not mounted."""
+    (tmp_path / "configs").symlink_to(PROJECT / "configs")
+    (tmp_path / "input").symlink_to(tmp_path / "gone/input")
+    found = call(tmp_path, "prepare", "config=smoke")
+    assert found.returncode == 2
+    assert "Make room" not in found.stderr
+
+
+def test_ctrl_c_that_a_library_turns_into_its_own_error_is_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise OmegaConfBaseException("half merged")
+
+    (tmp_path / "configs").symlink_to(PROJECT / "configs")
+    monkeypatch.setattr(OmegaConf, "merge", fail)
+    found = call(tmp_path, "prepare", "config=smoke")
+    assert found.returncode == 130
+    assert "./run.sh prepare config=smoke" in found.stderr
