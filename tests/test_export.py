@@ -8,7 +8,6 @@ import pytest
 import torch
 from helpers import Refused, random_images
 
-from okkhor.__main__ import main
 from okkhor.commands import export
 from okkhor.config import ModelConfig
 from okkhor.models.network import create_network, place_network
@@ -79,19 +78,8 @@ def test_the_command_writes_a_file_that_it_has_checked(
     assert not list(Path("runs").rglob("*.onnx*"))
 
 
-def test_what_is_wrong_is_told(untrained_run: str, tmp_path: Path, refused: Refused) -> None:
-    (tmp_path / "empty").mkdir()
+def test_what_is_wrong_is_told(untrained_run: str, refused: Refused) -> None:
+    Path("empty").mkdir()
     refused(["views"], export.main, [f"run={untrained_run}@tta3"])
     refused(["no test images"], export.main, [f"run={untrained_run}", "data.root=empty"])
     refused(["run=other"], export.main, ["run=other"])
-
-
-def test_without_the_extra_it_says_what_to_type(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("okkhor.extras.find_spec", lambda name: None if name == "onnxscript" else name)
-    assert main(["export", "run=sample"]) == 2
-    error = capsys.readouterr().err
-    assert "onnxscript" in error
-    assert "pip install -e '.[export]'" in error
-    assert len(error.splitlines()) == 2
