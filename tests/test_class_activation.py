@@ -41,13 +41,12 @@ def test_the_map_is_bright_where_the_network_looks_and_dark_elsewhere() -> None:
     maps = map_activation(network, images, LABELS)
     assert maps is not None
     half = SIZE // 2
-    places = (slice(0, half), slice(0, half)), (slice(0, half), slice(half, SIZE)), (slice(half, SIZE), slice(0, half))
-    for head, (rows, columns) in zip(HEADS, places, strict=True):
+    for head, (top, left) in zip(HEADS, ((0, 0), (0, half), (half, 0)), strict=True):
         found = maps[head.name]
         assert found.shape == (2, SIZE, SIZE)
-        inside = found[:, rows, columns].mean()
-        assert inside > 0.9
-        assert (found.sum() - found[:, rows, columns].sum()) / found.sum() < 0.15  # what the smoothing carries over
+        inside = found[:, top : top + half, left : left + half]
+        assert inside.mean() > 0.9
+        assert inside.sum() / found.sum() > 0.85  # smoothing carries the rest over
         assert 0 <= found.min() <= found.max() <= 1
 
 

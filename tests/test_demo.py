@@ -21,17 +21,17 @@ from helpers import Refused
 from PIL import Image
 
 import okkhor
-from okkhor.__main__ import main
 from okkhor.commands import demo
 from okkhor.errors import InputError
 
 pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
+application = pytest.importorskip("okkhor.demo.application")
 PROJECT = Path(__file__).resolve().parent.parent
 
 
 def answer(png: bytes) -> Mapping[str, object]:
-    """Instead of a network's."""
+    """A network's stand-in."""
     if png == b"blank":
         raise InputError("no ink")
     return {"bytes": len(png)}
@@ -39,11 +39,9 @@ def answer(png: bytes) -> Mapping[str, object]:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """Of the application, in a thread of the tests."""
-    from okkhor.demo import application as demo_page
-
-    server = uvicorn.Server(uvicorn.Config(demo_page.make_application(answer), log_level="warning"))
-    with demo.listen(demo_page.HOST, 0) as listener:
+    """The port of the application, which runs in a thread of the tests."""
+    server = uvicorn.Server(uvicorn.Config(application.make_application(answer), log_level="warning"))
+    with demo.listen(application.HOST, 0) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         yield listener.getsockname()[1]
@@ -52,7 +50,7 @@ def port() -> Iterator[int]:
 
 
 def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any]:
-    """-> the status, and the answer where it is JSON. headers: their names with _ for -."""
+    """Return the status and the answer, decoded if it is JSON. headers: their names with _ for -."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
@@ -95,7 +93,7 @@ def test_nothing_but_the_page_is_served(port: int) -> None:
         r"https?://(?!www\.w3\.org/2000/svg)",
         page + "".join(ask(port, "GET", f"/demo.{kind}")[1] for kind in ("js", "css")),
     )
-    for path in ("/../demo_page.py", "/%2e%2e/demo_page.py", "/demo_page.py", "/etc/passwd"):
+    for path in ("/../application.py", "/%2e%2e/application.py", "/application.py", "/etc/passwd"):
         assert ask(port, "GET", path)[0] == 404
 
 
@@ -103,17 +101,9 @@ def test_a_taken_port_is_told(port: int, refused: Refused) -> None:
     refused([f"demo.port={port}", "use", "0 for any"], demo.listen, "127.0.0.1", port)
 
 
-def test_without_the_extra_it_says_what_to_type(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("okkhor.extras.find_spec", lambda name: None if name == "uvicorn" else name)
-    assert main(["demo", "run=sample"]) == 2
-    assert "pip install -e '.[demo]'" in capsys.readouterr().err
-
-
 @contextmanager
 def start(run: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """./run.sh demo in a process of its own -> the page's address, and the process."""
+    """Start ./run.sh demo; give the page's address and the process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "okkhor", "demo", f"run={run}", "demo.port=0"],
         env=os.environ | {"PYTHONPATH": str(PROJECT / "src")},
@@ -156,7 +146,7 @@ def wait_for(browser: Any, script: str) -> Any:
 
 
 def wait_for_text(browser: Any) -> str:
-    """What is read of the sheet as it is now."""
+    """The text that is read of the present sheet."""
     wait_for(browser, "document.querySelector('.answer')?.dataset.sheet === `${sheet}`")
     return str(browser.execute_script("return document.querySelector('.answer').dataset.text"))
 

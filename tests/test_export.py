@@ -8,12 +8,11 @@ import pytest
 import torch
 from helpers import Refused, random_images
 
-from okkhor.__main__ import main
 from okkhor.commands import export
 from okkhor.config import ModelConfig
 from okkhor.models.network import create_network, place_network
 from okkhor.models.onnx import IMAGES, write_onnx
-from okkhor.models.weights import load_weights, save_weights
+from okkhor.models.weights import save_weights
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -63,35 +62,15 @@ def test_the_command_writes_a_file_that_it_has_checked(
     assert line.startswith(f"{folder}/model.onnx: ")
     assert "2 test images" in line  # of the first shard
     assert float(line.strip().rstrip(".").rpartition(" ")[2]) < 1e-5
-    network = create_network(ModelConfig(backbone="resnet10t"), 32).eval()
-    load_weights(network, folder / "model.safetensors")
-    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    images = random_images(3, 32)
-    with torch.inference_mode():
-        expected = network(images)["grapheme_root"].softmax(dim=1)
-    np.testing.assert_allclose(session.run(["grapheme_root"], {IMAGES: images.numpy()})[0], expected, atol=1e-5)
-
-    other = Path("other.onnx")  # as if the exporter had a fault
-    (folder / "model.onnx").rename(other)
+    other = (folder / "model.onnx").rename("other.onnx")  # as if the exporter had a fault
     save_weights(create_network(ModelConfig(backbone="resnet10t"), 32), folder / "model.safetensors")
     monkeypatch.setattr(export, "write_onnx", lambda _network, _size, path: shutil.copy(other, path))
     refused(["differ by", "0.0001"], export.main, arguments)
     assert not list(Path("runs").rglob("*.onnx*"))
 
 
-def test_what_is_wrong_is_told(untrained_run: str, tmp_path: Path, refused: Refused) -> None:
-    (tmp_path / "empty").mkdir()
+def test_what_is_wrong_is_told(untrained_run: str, refused: Refused) -> None:
+    Path("empty").mkdir()
     refused(["views"], export.main, [f"run={untrained_run}@tta3"])
     refused(["no test images"], export.main, [f"run={untrained_run}", "data.root=empty"])
     refused(["run=other"], export.main, ["run=other"])
-
-
-def test_without_the_extra_it_says_what_to_type(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("okkhor.extras.find_spec", lambda name: None if name == "onnxscript" else name)
-    assert main(["export", "run=sample"]) == 2
-    error = capsys.readouterr().err
-    assert "onnxscript" in error
-    assert "pip install -e '.[export]'" in error
-    assert len(error.splitlines()) == 2

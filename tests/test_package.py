@@ -70,7 +70,7 @@ def block() -> str:
     packages = {re.split("[<>=]", requirement)[0] for requirement in requirements}
     assert packages >= IN_KAGGLES_IMAGE
     lacking = {IMPORT_NAMES.get(name, name).replace("-", "_") for name in packages - IN_KAGGLES_IMAGE}
-    assert {"albumentations", "omegaconf", "iterstrat", "uharfbuzz"} <= lacking
+    assert {"albumentations", "iterstrat", "uharfbuzz"} <= lacking
     return BLOCK.format(blocked=lacking)
 
 

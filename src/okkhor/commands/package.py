@@ -14,7 +14,7 @@ from okkhor.settings import load_arguments
 def main(arguments: Sequence[str]) -> None:
     config = load_arguments(arguments)
     if not config.run:
-        raise ConfigError("package needs run=<run or ensemble>: whose networks go to Kaggle.")
+        raise ConfigError("package needs run=<run or ensemble>. Its networks go to Kaggle.")
     is_ensemble = Ensemble.settings_file(config.run).exists()
     plan, members = (plan_ensemble if is_ensemble else plan_run)(config, arguments)
     folder = PACKAGES / config.run.replace("@", "-")

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from okkhor.errors import InputError
+from okkhor.errors import InputError, first_line
 
 TOKEN = "put your API token (kaggle.com/settings) into ~/.kaggle/access_token, or set KAGGLE_API_TOKEN"
 
@@ -27,13 +27,9 @@ def fetch(competition: str, folder: Path) -> Path:
         raise InputError(f"Kaggle has to know who you are: {TOKEN}.\nThen accept the rules: {rules}") from None
     except HTTPError as error:
         reason, remedy = "Kaggle refuses", f"Accept the rules: {rules} and see that the token is valid: {TOKEN}."
-        raise InputError(f"{reason}: {_first_line(error)}\n{remedy}") from error
+        raise InputError(f"{reason}: {first_line(error)}\n{remedy}") from error
     except (RequestException, DataCorruptionError, ValueError) as error:
         raise InputError(
-            f"Kaggle can't be reached, or the download broke off: {_first_line(error)}\n"
+            f"Kaggle can't be reached, or the download broke off: {first_line(error)}\n"
             "Check the network, then start ./run.sh download again: it resumes."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:160]

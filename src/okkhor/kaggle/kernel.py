@@ -52,6 +52,7 @@ def predict_members(plan: KernelPlan, weights: Path, test: TestSet) -> list[Pred
 
 
 def load_member(member: KernelMember, weights: Path) -> Networks:
+    """Load a member's networks from the folder `weights`."""
     precision = choose_precision(member.precision, choose_device("auto"))
     print(f"{member.name}: {', '.join(member.weights)} in {str(precision.dtype)[6:]} on {precision.device}.")
     networks = {

@@ -55,6 +55,7 @@ def plan_ensemble(config: Config, arguments: Sequence[str]) -> tuple[KernelPlan,
 
 
 def plan_member(name: str, run: Run, stored: Config) -> KernelMember:
+    """Describe a member for the plan. stored: its run's settings."""
     return KernelMember(
         name=name,
         weights=tuple(weights_name(run, fold) for fold in run.folds),
@@ -67,11 +68,12 @@ def plan_member(name: str, run: Run, stored: Config) -> KernelMember:
 
 
 def weights_name(run: Run, fold: int) -> str:
-    """Name a weights file in the data set: Kaggle's client leaves subfolders out. Members may share a file."""
+    """Name a weights file in the data set, which has no subfolders. Members with the same network share its file."""
     return f"{run.name}-fold{fold}-{run.weights(fold).name}"
 
 
 def write_package(folder: Path, plan: KernelPlan, members: Sequence[Run], config: Config) -> None:
+    """Write the folders DATASET (weights, plan, wheel, metadata) and KERNEL (script, notebook, metadata)."""
     dataset, kernel = folder / DATASET, folder / KERNEL
     dataset.mkdir(parents=True)
     kernel.mkdir()

@@ -1,6 +1,6 @@
-"""`KernelPlan`: what the kernel on Kaggle has to do, resolved when it is packaged: networks, and the decision.
+"""`KernelPlan`: what the kernel on Kaggle does, fixed when it is packaged: its networks and the decision.
 
-The decision rests on out-of-fold tables, which stay here.
+The decision is chosen on out-of-fold tables, which are not packaged.
 """
 
 import json

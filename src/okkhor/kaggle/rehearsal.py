@@ -28,8 +28,8 @@ from okkhor.training.device import choose_device
 
 SCRATCH = PACKAGES / ".rehearsal"
 NUM_SHARDS = 4  # of the repeated files, as the competition has
-FEW = 4  # the forecast is a line through two runs: one has this fraction of the other's images
-DIFFERENT_SHARE = 0.001  # of the labels: rounding in other batches may change so many
+FEW = 4  # the forecast is a line through two runs: the smaller one has a fourth of the images
+DIFFERENT_SHARE = 0.001  # of the labels: rounding, which depends on the batch, changes fewer
 HIDDEN_IMAGES = 98_661 + 112_381  # public and private
 HOURS = {"GPU": 2.0, "CPU": 9.0}  # that a kernel may take
 
