@@ -28,7 +28,7 @@ from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS
 
 PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
 EXPECTED_COLUMNS = ["image_id", *PIXEL_COLUMNS]
-INDEX_COLUMN = "__index_level_0__"  # the name under which pandas writes a table's index
+INDEX_COLUMN = "__index_level_0__"  # the last column, in which pandas writes a table's index
 IMAGE_ID = re.compile(PLAIN_TEXT)  # as in the csv files; numpy gives each id as much room as the longest one has
 COLUMNS_PER_BLOCK = 512  # of uint8, decoded at a time: pyarrow's own memory grows with the columns, even of few rows
 IMAGES_PER_BLOCK = 1024  # 33 MB of pixels
@@ -91,7 +91,7 @@ def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def _check_columns(path: Path, schema: pa.Schema) -> None:
-    found = [name for name in schema.names if name != INDEX_COLUMN]
+    found = schema.names[:-1] if schema.names[-1:] == [INDEX_COLUMN] else schema.names
     if found != EXPECTED_COLUMNS:
         pairs = enumerate(zip_longest(found, EXPECTED_COLUMNS, fillvalue="none"), start=1)
         place, (name, expected) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
