@@ -60,10 +60,7 @@ def fit(
     """
     progress = _find_progress(trainer, len(loader), folder / "state.pt")
     wants_events = trainer.recipe.train.tensorboard and trainer.world.is_main
-    with (
-        stop_on_signals(patient=trainer.world.size > 1) as stop,
-        open_events(folder, progress, wants_events) as events,
-    ):
+    with stop_on_signals(patient=trainer.world.size > 1) as stop, open_events(folder, progress, wants_events) as events:
         run = _Fit(trainer, loader, evaluate, save, folder, prepare_epoch, progress, stop, events)
         while progress.epoch < trainer.recipe.train.epochs and not progress.is_over:
             if not run.do_epoch() or run.any_process(stop.requested):

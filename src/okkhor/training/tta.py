@@ -5,7 +5,6 @@ about half as far as those of training at strength 1 (8 degrees, 12 %, 6 %: data
 """
 
 import math
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -13,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from okkhor.training.device import Precision
-from okkhor.training.loop import Batch, infer
+from okkhor.training.loop import infer
 
 
 class Move(NamedTuple):
@@ -44,15 +43,13 @@ MOVES = (
 
 
 def infer_tta(
-    network: nn.Module, batches: Iterable[torch.Tensor | Batch], precision: Precision, num_moves: int
-) -> Iterator[dict[str, torch.Tensor]]:
-    """Like infer, with mean probabilities over the first num_moves of MOVES; 1 gives the same bits as infer."""
+    network: nn.Module, images: torch.Tensor, precision: Precision, num_moves: int
+) -> dict[str, torch.Tensor]:
+    """Like infer, for one batch, with mean probabilities over the first num_moves of MOVES; 1 gives infer's bits."""
     assert num_moves in range(1, len(MOVES) + 1, 2), f"{num_moves} moves are not balanced"
-    for batch in batches:
-        images = batch if isinstance(batch, torch.Tensor) else batch[0]
-        images = images.to(precision.device, non_blocking=True)
-        outputs = list(infer(network, (move_images(images, move) for move in MOVES[:num_moves]), precision))
-        yield {name: torch.stack([output[name] for output in outputs]).mean(dim=0) for name in outputs[0]}
+    images = images.to(precision.device, non_blocking=True)
+    outputs = list(infer(network, (move_images(images, move) for move in MOVES[:num_moves]), precision))
+    return {name: torch.stack([output[name] for output in outputs]).mean(dim=0) for name in outputs[0]}
 
 
 def move_images(images: torch.Tensor, move: Move) -> torch.Tensor:
