@@ -23,10 +23,7 @@ HEADER = ",".join((*HEAD_NAMES, "images"))
 class Labels(Mapping[str, NDArray[np.int64]]):
     """The labels of N images: one array, whose columns have names: `labels["vowel_diacritic"]` is (N,) int64.
 
-    Parameters
-    ----------
-    array : (N, K) int64
-    names : the K columns: the heads in the order of HEADS, then `grapheme` where a network has that head
+    array: (N, K) int64. names: its columns, the heads as in HEADS, then `grapheme` where a network has that head.
     """
 
     array: NDArray[np.int64]
@@ -34,7 +31,7 @@ class Labels(Mapping[str, NDArray[np.int64]]):
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, NDArray[np.integer]]) -> "Labels":
-        """Join columns, (N,) each, by name."""
+        """Join columns, (N,) each."""
         return cls(np.stack(list(columns.values()), axis=1).astype(np.int64), tuple(columns))
 
     @classmethod

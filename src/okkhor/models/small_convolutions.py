@@ -2,7 +2,7 @@
 
 At 48 x 48 pixels the last stages of ResNet-34 have maps of 3 x 3 and 2 x 2, for which oneDNN's convolutions are not
 made: the training step of the network is up to twice as fast with products (EXPERIMENTS.md). Which products depends on
-the type: patch_products.py, window_products.py.
+the type (choose_convolution).
 """
 
 import math
@@ -47,7 +47,8 @@ class WindowConvolution(torch.autograd.Function):
                 flat(of_images, seen).addmm_(here, flat(weight, taps))
             if of_weight is not None:
                 flat(of_weight, taps).addmm_(here.T, flat(images, seen))
-        return as_images(of_images), as_images(of_weight), None
+        first, second = (None if maps is None else maps.permute(0, 3, 1, 2) for maps in (of_images, of_weight))
+        return first, second, None
 
 
 def windows(height: int, width: int, stride: int) -> Iterator[tuple[Place, Row, Row]]:
@@ -63,11 +64,6 @@ def windows(height: int, width: int, stride: int) -> Iterator[tuple[Place, Row, 
 def channels_last(maps: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, H, W, C), contiguous; a copy only where they don't lie so already."""
     return maps.permute(0, 2, 3, 1).contiguous()
-
-
-def as_images(maps: Tensor | None) -> Tensor | None:
-    """(N, H, W, C) -> (N, C, H, W), a view."""
-    return None if maps is None else maps.permute(0, 3, 1, 2)
 
 
 def flat(maps: Tensor, row: Row) -> Tensor:
@@ -111,13 +107,9 @@ def multiply_patches(gradient: Tensor, patches: Tensor) -> Tensor:
 
 
 FEWEST_CHANNELS = 128  # of the input; with fewer, too little is computed to gain
-
-# of the output: up to so many positions all is products of windows, with so many channels at least ...
-LARGEST_WINDOWED_MAP = 16
-FEWEST_WINDOWED_CHANNELS = {torch.float32: 256, torch.bfloat16: 512}
-
-# ... and in bfloat16 up to so many the gradient of the weights alone is a product of patches
-LARGEST_MAP = 36
+LARGEST_WINDOWED_MAP = 16  # positions of the output: up to here all is products of windows,
+FEWEST_WINDOWED_CHANNELS = {torch.float32: 256, torch.bfloat16: 512}  # if the output has as many channels
+LARGEST_MAP = 36  # positions of the output: up to here, in bfloat16, the gradient of the weights is a product
 
 Convolution = type[ProductForWeights | WindowConvolution]
 
