@@ -56,7 +56,7 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
     with ExitStack() as stack:
         loader = stack.enter_context(closing(make_loader(config, training, precision, world)))
         stack.enter_context(closing(validation.loader))
-        trainer = make_trainer(network, config, precision, training, len(loader), world)
+        trainer = make_trainer(network, config, precision, training, config.train.epochs * len(loader), world)
         print(
             f"Fold {fold}: {len(training.rows):,} images to train on, {len(validation.truth):,} to validate; "
             f"{config.model.backbone} at {config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}"
@@ -76,9 +76,7 @@ def make_loader(config: Config, training: TrainingSet, precision: Precision, wor
     """Make the loader of the training images."""
     train, augmentation = config.train, Augmentation(config.augment)
     cooldown_from = train.epochs - config.augment.cooldown_epochs
-    images = CachedImages(
-        training.caches, training.rows, training.labels, augmentation, config.seed, cooldown_from=cooldown_from
-    )
+    images = CachedImages(training.caches, training.rows, training.labels, augmentation, config.seed, cooldown_from)
     weights = sampling_weights(train.sampling, training.labels)
     order = ShuffledBatches(len(training.rows), train.batch_size, config.seed, weights, world.rank, world.size)
     return Loader(images, order, config.data.num_workers, pin=precision.device.type == "cuda")
@@ -87,15 +85,13 @@ def make_loader(config: Config, training: TrainingSet, precision: Precision, wor
 def start_network(config: Config, graphemes: NDArray[np.int64], fold: int) -> ThreeHeadNetwork:
     """Create the network: with pretrained weights, those of another run, or random ones; state.pt may replace them."""
     torch.manual_seed(config.seed)
-    untrained = replace(config.model, pretrained=False)
-    if Run(config.run).is_begun(fold):
-        return create_network(untrained, config.data.size, graphemes)
-    if not config.model.init_from:
-        return create_network(config.model, config.data.size, graphemes)
-    network = create_network(untrained, config.data.size, graphemes)
-    source = find_init_source(config, fold)
-    left_out = initialise_from(network, source / "model.safetensors")
-    print(f"Starting from {source}." + (f" Not from there: {', '.join(left_out[:3])}." if left_out else ""))
+    is_begun, init_from = Run(config.run).is_begun(fold), config.model.init_from
+    model = replace(config.model, pretrained=False) if is_begun or init_from else config.model
+    network = create_network(model, config.data.size, graphemes)
+    if init_from and not is_begun:
+        source = find_init_source(config, fold)
+        left_out = initialise_from(network, source / "model.safetensors")
+        print(f"Starting from {source}." + (f" Not from there: {', '.join(left_out[:3])}." if left_out else ""))
     return network
 
 
@@ -121,12 +117,7 @@ def find_init_source(config: Config, fold: int) -> Path:
 
 
 def make_trainer(
-    network: ThreeHeadNetwork,
-    config: Config,
-    precision: Precision,
-    training: TrainingSet,
-    steps_per_epoch: int,
-    world: World,
+    network: ThreeHeadNetwork, config: Config, precision: Precision, training: TrainingSet, num_steps: int, world: World
 ) -> Trainer:
     network = place_network(network, precision.device)
     optimizer = make_optimizer(network, config.optimizer)
@@ -135,7 +126,7 @@ def make_trainer(
     return Trainer(
         network=network,
         optimizer=optimizer,
-        schedule=make_schedule(optimizer, config.optimizer, config.train.epochs * steps_per_epoch),
+        schedule=make_schedule(optimizer, config.optimizer, num_steps),
         scaler=precision.make_scaler(),
         precision=precision,
         loss=ThreeHeadLoss(
@@ -178,9 +169,8 @@ class ValidationFold:
         parts: Sequence[Predictions] = [part for tables in self.world.gather(tables) for part in tables]
         predictions = replace(concatenate(parts), labels=self.truth.labels, unseen=self.truth.unseen)
         scores = score_table(predictions)
-        return scores["all"] | {
-            name: scores[name]["score"] for name in ("seen", "unseen") if name in scores
-        }, predictions
+        subsets = {name: scores[name]["score"] for name in ("seen", "unseen") if name in scores}
+        return scores["all"] | subsets, predictions
 
     def _batches(self, should_stop: Callable[[], bool]) -> Iterator[Batch]:
         for batch in self.loader.epoch():

@@ -53,11 +53,9 @@ def print_chance(config: Config, whole: Predictions) -> None:
     decided = [decode(whole.probabilities)]
     draws = bootstrap_heads(whole.labels, decided, weights, num_images=size, groups=groups)
     low, high = interval(draws["score"][0])
-    print(
-        f"  A test set of {size:,} images like these ({name}) scores {low:.4f} to {high:.4f}, in 95 of 100 draws",
-        end=" ",
-    )
-    print(f"of {group}s and images." if group else "of images; what writers vary comes on top (folds.group).")
+    drawn = f"of {group}s and images." if group else "of images; what writers vary comes on top (folds.group)."
+    print(f"  A test set of {size:,} images like these ({name}) scores {low:.4f} to {high:.4f},", end=" ")
+    print(f"in 95 of 100 draws {drawn}")
 
 
 def read_groups(config: Config, predictions: Predictions) -> NDArray[np.int64] | None:

@@ -1,9 +1,9 @@
 """`train_folds`: train folds one after the other; each ends with its out-of-fold score and a submission."""
 
-import contextlib
-import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,10 @@ def train_folds(config: Config, folds: Sequence[int]) -> None:
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
     run = Run(config.run)
-    with join_world(choose_device(config.train.device)) as world, print_once(world):
+    with (
+        join_world(choose_device(config.train.device)) as world,
+        redirect_stdout(sys.stdout if world.is_main else StringIO()),  # the main process alone prints
+    ):
         if config.train.batch_size % (config.train.accumulate * world.size):
             parts = f"{world.size} processes with train.accumulate={config.train.accumulate}"
             raise ConfigError(f"train.batch_size={config.train.batch_size} does not divide among {parts}.")
@@ -68,7 +71,7 @@ def run_fold(config: Config, prepared: Prepared, fold: int, world: World) -> Non
     """
     run = Run(config.run, folds=(fold,))
     folder = run.fold(fold)
-    with hold(folder) if world.is_main else contextlib.nullcontext():
+    with hold(folder) if world.is_main else nullcontext():
         check_same_settings(run, fold, config)  # again: another process may have begun it meanwhile
         if world.agree(run.is_finished(fold)):
             print(f"{folder} is finished and kept; overwrite=true trains it again.")
@@ -82,16 +85,6 @@ def run_fold(config: Config, prepared: Prepared, fold: int, world: World) -> Non
                 run.decision(config.decode)
         if world.is_main and prepared.test is not None and not (folder / "test.parquet").exists():
             predict_run(config, run, prepared.test)
-
-
-@contextmanager
-def print_once(world: World) -> Iterator[None]:
-    """Let only the main one of several processes print."""
-    if world.is_main:
-        yield
-        return
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield
 
 
 def check_settings(config: Config, folds: Sequence[int]) -> None:
