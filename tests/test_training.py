@@ -527,7 +527,7 @@ def test_the_second_signal_stops_at_once() -> None:
 def test_inference_gives_probabilities_and_leaves_batch_norm_alone() -> None:
     network = TinyNetwork()
     before = copy.deepcopy(network.state_dict())
-    (predicted, *_) = infer(network, TinyLoader().epoch(), Precision(CPU, torch.float32))
+    (predicted, *_) = infer(network, (images for images, _ in TinyLoader().epoch()), Precision(CPU, torch.float32))
     for head in HEADS:
         assert predicted[head.name].shape == (8, head.num_classes)
         assert torch.allclose(predicted[head.name].sum(dim=1), torch.ones(8), atol=1e-5)

@@ -121,8 +121,8 @@ def read_triples(path: Path) -> TripleCounts:
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Train that fold again: overwrite=true.") from None
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        why = str(error).splitlines()[0]
         raise InputError(
-            f"{path}: no table of label triples ({reason}). Train that fold again: overwrite=true."
+            f"{path}: no table of label triples ({why}). Train that fold again: overwrite=true."
         ) from error
     return TripleCounts(table[:, :3].copy(), table[:, 3].copy())

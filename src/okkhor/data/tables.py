@@ -83,9 +83,8 @@ def _read_text(path: Path) -> str:
 def _check_columns(header: Sequence[str], columns: Sequence[str], allow_extra: bool, path: Path) -> None:
     counts = Counter(header)
     missing = [name for name in columns if not counts[name]]
-    extra = [
-        name for name in counts - Counter((*columns, *INDEX_NAMES)) if counts[name] > 1 or missing or not allow_extra
-    ]
+    others = counts - Counter((*columns, *INDEX_NAMES))
+    extra = [name for name in others if counts[name] > 1 or missing or not allow_extra]
     if missing or extra:
         raise InputError(
             f"{path}: expected the columns {','.join(columns)}{', and others, each once' if allow_extra else ''}; "

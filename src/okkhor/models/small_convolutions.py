@@ -89,19 +89,16 @@ class ProductForWeights(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_images = conv2d_input(images.shape, weight, gradient, ctx.stride, padding=1)
         if ctx.needs_input_grad[1]:
-            of_weight = multiply_patches(gradient, cut_patches(images, ctx.stride, gradient.shape[2:]))
+            of_weight = multiply_patches(images, gradient, ctx.stride)
         return of_images, of_weight, None
 
 
-def cut_patches(images: Tensor, stride: int, size: torch.Size) -> Tensor:
-    """(B, C, H, W) -> (B * h * w, 9 * C): what a kernel meets at each place of the output, of h x w."""
+def multiply_patches(images: Tensor, gradient: Tensor, stride: int) -> Tensor:
+    """(B, C, H, W), (B, O, h, w) -> (O, C, 3, 3), the gradient of the weights."""
     padded = functional.pad(images.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # channels last: rows copy as they lie
-    rows, columns = ([slice(i, i + stride * side, stride) for i in range(3)] for side in size)
-    return torch.cat([padded[:, row, column] for row in rows for column in columns], dim=3).flatten(0, 2)
-
-
-def multiply_patches(gradient: Tensor, patches: Tensor) -> Tensor:
-    """(B, O, h, w), (B * h * w, 9 * C) -> (O, C, 3, 3), the gradient of the weights."""
+    rows, columns = ([slice(i, i + stride * side, stride) for i in range(3)] for side in gradient.shape[2:])
+    # (B * h * w, 9 * C): what a kernel meets at each place of the output
+    patches = torch.cat([padded[:, row, column] for row in rows for column in columns], dim=3).flatten(0, 2)
     of_kernels = gradient.permute(0, 2, 3, 1).flatten(0, 2).T @ patches
     return of_kernels.unflatten(1, (3, 3, -1)).permute(0, 3, 1, 2)
 

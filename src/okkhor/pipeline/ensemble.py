@@ -71,9 +71,8 @@ def score_ensemble(members: Sequence[Run], config: Config) -> tuple[Combination,
     whole = combine_out_of_fold(tables, split_images(folds), names, config.ensemble)
     combination, weights = fit_combination(tables, names, config.ensemble)
     print(f"Out of fold, {len(whole):,} images; the ensemble is the {config.ensemble.mean} mean, {weights}:")
-    print_scores(
-        {name: score_table(table)["all"] for name, table in zip((*names, "ensemble"), (*tables, whole), strict=True)}
-    )
+    scored = zip((*names, "ensemble"), (*tables, whole), strict=True)
+    print_scores({name: score_table(table)["all"] for name, table in scored})
     if len(tables) > 1:
         print("\nShare of images that two members read differently:")
         shares = disagreement(tables, names).to_string(index=False, float_format="{:.4f}".format)

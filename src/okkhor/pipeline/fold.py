@@ -121,7 +121,7 @@ def make_trainer(
 ) -> Trainer:
     network = place_network(network, precision.device)
     optimizer = make_optimizer(network, config.optimizer)
-    decay = config.train.ema_decay
+    model, decay = config.model, config.train.ema_decay
     compile_in_place(network, config.train.compile)
     return Trainer(
         network=network,
@@ -129,9 +129,7 @@ def make_trainer(
         schedule=make_schedule(optimizer, config.optimizer, num_steps),
         scaler=precision.make_scaler(),
         precision=precision,
-        loss=ThreeHeadLoss(
-            config.loss, config.model.consonant, training.labels, precision.device, config.model.graphemes
-        ),
+        loss=ThreeHeadLoss(config.loss, model.consonant, training.labels, precision.device, model.graphemes),
         recipe=Recipe(config.train, config.optimizer, config.mix, config.data.size, config.seed),
         ema=StepAverage(network, decay=decay, use_warmup=True) if decay else None,
         average=AveragedModel(network) if config.train.swa_epochs else None,

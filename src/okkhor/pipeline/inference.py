@@ -104,7 +104,4 @@ def predict_blocks(members: Sequence[Networks], test: TestSet, scratch: Path) ->
 def collect(blocks: Iterable[Sequence[Predictions]]) -> list[Predictions]:
     """Join tables that come a block of test images at a time; only one table at a time stands twice in memory."""
     tables = [list(parts) for parts in zip(*blocks, strict=True)]
-    whole = []
-    while tables:
-        whole.append(concatenate(tables.pop(0)))
-    return whole
+    return [concatenate(tables.pop(0)) for _ in range(len(tables))]

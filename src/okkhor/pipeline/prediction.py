@@ -42,9 +42,8 @@ def predict_run(config: Config, run: Run, test: TestSet) -> None:
 def open_networks(config: Config, run: Run) -> Networks:
     """Load the networks of a run's folds to predict with."""
     precision = choose_run_precision(config)
-    networks = {
-        f"fold {fold}": load_network(run.weights(fold), config.model, config.data.size, precision) for fold in run.folds
-    }
+    files = {f"fold {fold}": run.weights(fold) for fold in run.folds}
+    networks = {name: load_network(path, config.model, config.data.size, precision) for name, path in files.items()}
     return Networks(networks, config.data, config.train.batch_size, precision, run.num_views)
 
 

@@ -84,9 +84,8 @@ def print_decisions(folds: Sequence[OutOfFold], config: DecodeConfig) -> None:
     judged = "mix" if "mix" in subsets else "all"
     draws = bootstrap_heads(whole.labels, decided, subsets[judged])["score"]
     print(f"\nDecoding, chosen on other images than it is judged on; 95 % of draws of images for {judged}:")
-    print(
-        f"  {'':10}" + "".join(f"{name:>9}" for name in subsets) + f"{'interval':>19}{'gain over argmax':>19}  chosen"
-    )
+    heading = "".join(f"{name:>9}" for name in subsets)
+    print(f"  {'':10}{heading}{'interval':>19}{'gain over argmax':>19}  chosen")
     for number, rule in enumerate(rules):
         scores = score_subsets(whole.labels, decided[number], whole.unseen)
         columns = "".join(f"{scores[name]['score']:9.4f}" for name in subsets)

@@ -26,19 +26,9 @@ from okkhor.training.distributed import World, join_world, was_launched
 
 USAGE_SETTINGS = ("decode", "ensemble", "kaggle", "rehearse", "demo", "bench")  # of what is trained already
 FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes", *USAGE_SETTINGS)
-SPEED_SETTINGS = (
-    "data.cache_dir",
-    "data.num_workers",
-    "launch",
-    "train.compile",
-    "train.device",
-    "train.num_threads",
-    "train.save_minutes",
-    "train.max_minutes",
-    "train.profile",
-    "train.tensorboard",
-)
-"""These, and FREE_SETTINGS, may differ between a run's start and its resume."""
+SPEED_SETTINGS = ("launch", "data.cache_dir", "data.num_workers", "train.compile", "train.device", "train.num_threads")
+WATCH_SETTINGS = ("train.save_minutes", "train.max_minutes", "train.profile", "train.tensorboard")
+"""These, FREE_SETTINGS and SPEED_SETTINGS may differ between a run's start and its resume."""
 
 
 def train_folds(config: Config, folds: Sequence[int]) -> None:
@@ -105,9 +95,7 @@ def check_settings(config: Config, folds: Sequence[int]) -> None:
 
         check_pseudo(config, new_folds)
     if config.decode.rule == "grapheme" and config.model.graphemes == "none":
-        raise ConfigError(
-            "decode.rule=grapheme needs a network with a grapheme head: model.graphemes=linear or arcface."
-        )
+        raise ConfigError("decode.rule=grapheme needs a grapheme head. Set model.graphemes=linear or arcface.")
     if config.model.init_from:
         for fold in new_folds:
             find_init_source(config, fold)
@@ -122,7 +110,7 @@ def check_same_settings(run: Run, fold: int, config: Config) -> None:
     path = run.config_file(fold)
     if not path.exists():
         return
-    differing = differing_settings(load_stored(path), config, FREE_SETTINGS + SPEED_SETTINGS)
+    differing = differing_settings(load_stored(path), config, FREE_SETTINGS + SPEED_SETTINGS + WATCH_SETTINGS)
     if differing:
         raise ConfigError(
             f"{path.parent} was begun with other settings ({', '.join(differing[:5])}). "

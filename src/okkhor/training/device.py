@@ -75,7 +75,5 @@ def check_compiler(train: TrainConfig, device: torch.device) -> None:
     try:
         torch.compile(functional.gelu, mode=mode)(torch.ones(8, device=device))
     except RuntimeError as error:  # no C++ compiler, no Triton, or a GPU that is too old for it
-        reason = str(error).partition("\n")[0]
-        raise ConfigError(
-            f"train.compile={mode}: torch can't compile here ({reason}). Set train.compile=none."
-        ) from None
+        why = str(error).partition("\n")[0]
+        raise ConfigError(f"train.compile={mode}: torch can't compile here ({why}). Set train.compile=none.") from None

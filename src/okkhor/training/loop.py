@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
@@ -26,10 +26,10 @@ from okkhor.training.recipe import Recipe
 
 SMALL = 2**16  # weights; the gradients of parameters up to this size are checked in each step
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[Tensor, Tensor]
 
 
-Loss = Callable[[dict[str, torch.Tensor], torch.Tensor, torch.Tensor, float, int], torch.Tensor]
+Loss = Callable[[dict[str, Tensor], Tensor, Tensor, float, int], Tensor]
 """Compute the mean loss of a batch, a float32 scalar. Arguments: the logits of each head, the labels (B, K), the labels
 of the images mixed in, how much of each image is its own (0 to 1), the epoch."""
 
@@ -61,15 +61,8 @@ class Trainer:
 
     def parts(self) -> dict[str, Any]:
         """Return everything with a state that a resume needs, by name."""
-        parts = {
-            "network": self.network,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-            "scaler": self.scaler,
-            "ema": self.ema,
-            "average": self.average,
-        }
-        return {name: part for name, part in parts.items() if part is not None}
+        names = ("network", "optimizer", "schedule", "scaler", "ema", "average")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def train_epoch(trainer: Trainer, batches: Iterable[Batch], epoch: int = 0, first_batch: int = 0) -> Iterator[float]:
@@ -126,7 +119,7 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: i
     return value
 
 
-def clip_gradient(network: nn.Module, longest: float) -> torch.Tensor:
+def clip_gradient(network: nn.Module, longest: float) -> Tensor:
     """Clip the gradient to a norm, unless `longest` is 0. Return the norm before, to see whether it is finite.
 
     Without clipping the norm is that of the small parameters alone, norms and biases: a value that is not finite
@@ -156,7 +149,7 @@ def split_batch(batch: MixedBatch, num_parts: int) -> list[MixedBatch]:
     return [MixedBatch(images, labels, partners, batch.share) for images, labels, partners in parts]
 
 
-def resize(images: torch.Tensor, size: int) -> torch.Tensor:
+def resize(images: Tensor, size: int) -> Tensor:
     """Resize images: (B, 1, H, W) uint8 -> (B, 1, size, size) uint8."""
     if images.shape[2] == size:
         return images
@@ -165,9 +158,7 @@ def resize(images: torch.Tensor, size: int) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def infer(
-    network: nn.Module, batches: Iterable[torch.Tensor], precision: Precision
-) -> Iterator[dict[str, torch.Tensor]]:
+def infer(network: nn.Module, batches: Iterable[Tensor], precision: Precision) -> Iterator[dict[str, Tensor]]:
     """Yield for each batch of images, by head, the probabilities (B, num_classes) float32 on the CPU.
 
     A grapheme head adds its own probabilities of each head's classes, under the names of MARGINALS.
@@ -179,9 +170,9 @@ def infer(
         yield {name: values.float().softmax(dim=1).cpu() for name, values in logits.items()}
 
 
-def join_batches(parts: Iterable[Mapping[str, torch.Tensor]], image_ids: NDArray[np.str_]) -> Predictions:
+def join_batches(parts: Iterable[Mapping[str, Tensor]], image_ids: NDArray[np.str_]) -> Predictions:
     """Join what `infer` yields to one table. Raises InputError for an image whose probabilities are not finite."""
-    by_name: dict[str, list[torch.Tensor]] = {}
+    by_name: dict[str, list[Tensor]] = {}
     for part in parts:
         for name, values in part.items():
             by_name.setdefault(name, []).append(values)
