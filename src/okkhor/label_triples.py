@@ -48,7 +48,6 @@ class Labels(Mapping[str, NDArray[np.int64]]):
         return iter(self.names)
 
     def __len__(self) -> int:
-        """Return the number of columns."""
         return len(self.names)
 
     @property

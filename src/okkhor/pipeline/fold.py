@@ -15,15 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
-from okkhor.data.loading import (
-    Batch,
-    BatchesInOrder,
-    CachedImages,
-    Loader,
-    ShuffledBatches,
-    sampling_weights,
-    validation_part,
-)
+from okkhor.data.loading import BatchesInOrder, CachedImages, Loader, ShuffledBatches, sampling_weights, validation_part
 from okkhor.errors import ConfigError
 from okkhor.files import replacing
 from okkhor.label_triples import count_triples, write_triples
@@ -41,7 +33,7 @@ from okkhor.training.device import Precision, compile_in_place
 from okkhor.training.distributed import World
 from okkhor.training.fit import fit
 from okkhor.training.freezing import freeze
-from okkhor.training.loop import Trainer
+from okkhor.training.loop import Batch, Trainer
 from okkhor.training.loss import ThreeHeadLoss
 from okkhor.training.optimizer import make_optimizer, make_schedule
 from okkhor.training.recipe import Recipe

@@ -71,8 +71,7 @@ def print_decisions(folds: Sequence[OutOfFold], config: DecodeConfig) -> None:
     """Print the score of each decision rule in each subset, and its gain over argmax with a bootstrap interval.
 
     A rule's exponents are chosen on other images than those it is judged on: on the other folds, or, where there is
-    one fold, on the other four fifths of it. The intervals are of images drawn anew; what graphemes and writers vary
-    comes on top.
+    one fold, on the other four fifths of it. The intervals are of images drawn anew, not of graphemes and writers.
     """
     whole, parts = join_truth(folds), split_images(folds)
     assert whole.labels is not None

@@ -122,9 +122,8 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch, epoch: i
 def clip_gradient(network: nn.Module, longest: float) -> Tensor:
     """Clip the gradient to a norm, unless `longest` is 0. Return the norm before, to see whether it is finite.
 
-    Without clipping the norm is that of the small parameters alone, norms and biases: a value that is not finite
-    reaches a kernel's gradient through the batch norm behind it. To read all 85 MB of gradients takes 4 % of a step on
-    64 x 64 images.
+    Without clipping it is that of small parameters alone (norms, biases): a value that is not finite reaches a kernel's
+    gradient through the batch norm behind it. Reading all 85 MB of gradients takes 4 % of a step on 64 x 64 images.
     """
     if longest:
         return nn.utils.clip_grad_norm_(network.parameters(), longest)
