@@ -33,7 +33,7 @@ from okkhor.training.averaging import StepAverage, measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.device import Precision, check_compiler, choose_device, choose_precision
 from okkhor.training.distributed import World
-from okkhor.training.fit import Evaluate, PrepareEpoch, Scores, fit
+from okkhor.training.fit import Evaluate, Prepare, Scores, fit
 from okkhor.training.loop import Batch, Trainer, clip_gradient, infer, resize, split_batch, train_epoch
 from okkhor.training.loss import ThreeHeadLoss
 from okkhor.training.mixing import MixedBatch
@@ -110,7 +110,7 @@ def run(
     stop_at: int | None = None,
     saved: Saved | None = None,
     killed: bool = False,
-    prepare_epoch: PrepareEpoch | None = None,
+    prepare_epoch: Prepare | None = None,
     evaluate: Evaluate | None = None,
 ) -> Progress:
     """Fit for the recipe's epochs of four batches; stop_at: the batch during which a signal, or a kill, comes."""
@@ -527,7 +527,7 @@ def test_the_second_signal_stops_at_once() -> None:
 def test_inference_gives_probabilities_and_leaves_batch_norm_alone() -> None:
     network = TinyNetwork()
     before = copy.deepcopy(network.state_dict())
-    (predicted, *_) = infer(network, TinyLoader().epoch(), Precision(CPU, torch.float32))
+    (predicted, *_) = infer(network, (images for images, _ in TinyLoader().epoch()), Precision(CPU, torch.float32))
     for head in HEADS:
         assert predicted[head.name].shape == (8, head.num_classes)
         assert torch.allclose(predicted[head.name].sum(dim=1), torch.ones(8), atol=1e-5)

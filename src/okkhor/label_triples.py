@@ -23,10 +23,7 @@ HEADER = ",".join((*HEAD_NAMES, "images"))
 class Labels(Mapping[str, NDArray[np.int64]]):
     """The labels of N images: one array, whose columns have names: `labels["vowel_diacritic"]` is (N,) int64.
 
-    Parameters
-    ----------
-    array : (N, K) int64
-    names : the K columns: the heads in the order of HEADS, then `grapheme` where a network has that head
+    array: (N, K) int64. names: its columns, the heads as in HEADS, then `grapheme` where a network has that head.
     """
 
     array: NDArray[np.int64]
@@ -34,7 +31,7 @@ class Labels(Mapping[str, NDArray[np.int64]]):
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, NDArray[np.integer]]) -> "Labels":
-        """Join columns, (N,) each, by name."""
+        """Join columns, (N,) each."""
         return cls(np.stack(list(columns.values()), axis=1).astype(np.int64), tuple(columns))
 
     @classmethod
@@ -51,7 +48,6 @@ class Labels(Mapping[str, NDArray[np.int64]]):
         return iter(self.names)
 
     def __len__(self) -> int:
-        """Return the number of columns."""
         return len(self.names)
 
     @property
@@ -124,8 +120,8 @@ def read_triples(path: Path) -> TripleCounts:
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Train that fold again: overwrite=true.") from None
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        why = str(error).splitlines()[0]
         raise InputError(
-            f"{path}: no table of label triples ({reason}). Train that fold again: overwrite=true."
+            f"{path}: no table of label triples ({why}). Train that fold again: overwrite=true."
         ) from error
     return TripleCounts(table[:, :3].copy(), table[:, 3].copy())

@@ -33,22 +33,13 @@ BYTES_READ_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class Predictions:
-    """What networks predict for N images.
+    """What networks predict for N images."""
 
-    Parameters
-    ----------
-    image_ids : (N,) str
-    probabilities : of the three heads
-    labels : the true labels; None: not known
-    marginals : like probabilities, summed over the graphemes of the grapheme head; None: there is no such head
-    unseen : (N,) bool, whether the image's grapheme was held out of training; None: not known
-    """
-
-    image_ids: NDArray[np.str_]
-    probabilities: Probabilities
-    labels: Labels | None = None
-    marginals: Probabilities | None = None
-    unseen: NDArray[np.bool_] | None = None
+    image_ids: NDArray[np.str_]  # (N,)
+    probabilities: Probabilities  # of the three heads
+    labels: Labels | None = None  # the true labels; None: not known
+    marginals: Probabilities | None = None  # summed over the grapheme head's graphemes; None: there is no such head
+    unseen: NDArray[np.bool_] | None = None  # (N,), whether training lacked the image's grapheme; None: not known
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -154,7 +145,7 @@ def read_predictions(path: Path) -> Predictions:
             return _read_table(file)
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Train that fold first, or predict with its run.") from None
-    except (InputError, pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (InputError, pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise InputError(f"{path}: no predictions table ({reason}). Delete it and make it again.") from error
 
@@ -192,17 +183,10 @@ def _read_lists(file: pq.ParquetFile, name: str, num_classes: int, num_images: i
     """(N, num_classes) float32, read a block of images at a time."""
     _check_type(file, name, pa.list_(pa.float32(), num_classes))
     probabilities = np.empty((num_images, num_classes), np.float32)
-    num_read = 0
+    first = 0
     for batch in file.iter_batches(IMAGES_READ_AT_ONCE, columns=[name]):
-        lists, rows = batch.column(0), probabilities[num_read : num_read + len(batch)]
-        num_read += len(lists)
-        if lists.null_count:
-            raise InputError(f"{name} is missing in {lists.null_count} rows")
-        rows[:] = lists[: len(rows)].flatten().to_numpy(zero_copy_only=False).reshape(rows.shape)
-        if not np.isfinite(rows).all():
-            raise InputError(f"{name} holds values that are no finite numbers")
-    if num_read != num_images:
-        raise InputError(f"{name} has {num_read} rows, image_id {num_images}")
+        probabilities[first : first + len(batch)] = batch.column(0).flatten().to_numpy().reshape(-1, num_classes)
+        first += len(batch)
     return probabilities
 
 

@@ -16,7 +16,7 @@ from okkhor.config import DataConfig
 from okkhor.data.competition import TrainSet
 from okkhor.data.pixels import prepare_images
 from okkhor.data.shards import read_images
-from okkhor.files import allocate_images, checksum, holding, replacing_folder, sync
+from okkhor.files import allocate_images, checksum, holding, replacing_folder
 
 CACHE_FORMAT = 2  # raise it when prepare_image changes
 
@@ -39,7 +39,6 @@ def build_cache(train: TrainSet, data: DataConfig) -> Path:
     with holding(folder.with_name(f"{folder.name}.lock")):
         if not _is_whole(folder / "images.npy"):  # a damaged image would be trained on
             with replacing_folder(folder) as partial:
-                partial.mkdir(exist_ok=True)
                 images = partial / "images.npy"
                 _write_images(images, train, data, (len(train.table), data.size, data.size))
                 images.with_suffix(".crc32").write_text(checksum(images))
@@ -69,4 +68,3 @@ def _write_images(path: Path, train: TrainSet, data: DataConfig, shape: tuple[in
                 target[[rows[image_id] for image_id in image_ids]] = small
                 del target
                 bar.update(len(block))
-    sync(path)

@@ -89,9 +89,7 @@ def apply_corrections(table: pd.DataFrame, data: DataConfig) -> tuple[pd.DataFra
     For training only: validation keeps all images and Kaggle's labels, because the hidden test has the same noise and
     a score without the hard images would be too high. Raises InputError for an image that train.csv lacks.
 
-    Returns
-    -------
-    A copy of train.csv with the correct labels, and (N,) bool: which of its N rows may be trained on.
+    Returns a copy of train.csv with the correct labels, and (N,) bool: which of its N rows may be trained on.
     """
     table, usable = table.copy(), np.ones(len(table), bool)
     if data.blacklist:

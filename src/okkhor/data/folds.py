@@ -130,12 +130,11 @@ def _read_split(path: Path, config: FoldsConfig) -> pd.DataFrame:
     found = sorted(split["fold"].unique().tolist())
     if found != list(range(config.num_folds)):
         raise InputError(f"{path} has the folds {found[:20]}, but folds.num_folds={config.num_folds}. Set that, or:")
-    if config.scheme == UNSEEN:
-        known = [str(fold) for fold in range(-1, config.num_folds)]
-        check_cells(split["unseen_in"], split["unseen_in"].isin(known), path, f"-1 or a fold up to {known[-1]}")
-        split["unseen_in"] = split["unseen_in"].astype(np.int64)
-        return split
-    return split.assign(unseen_in=np.int64(-1))
+    if config.scheme != UNSEEN:
+        return split.assign(unseen_in=np.int64(-1))
+    known = [str(fold) for fold in range(-1, config.num_folds)]
+    check_cells(split["unseen_in"], split["unseen_in"].isin(known), path, f"-1 or a fold up to {known[-1]}")
+    return split.astype({"unseen_in": np.int64})
 
 
 def audit_folds(table: pd.DataFrame, folds: Folds) -> Audit:

@@ -44,30 +44,28 @@ def hold_out_graphemes(table: pd.DataFrame, numbers: NDArray[np.int64], config: 
     return held_out[ids]
 
 
-def _choose_graphemes(
-    images: NDArray[np.int64], graphemes: NDArray[np.int64], wanted: int, seed: int
-) -> NDArray[np.int64]:
-    """images: (G, F) int64, of each grapheme in each fold; graphemes: (G, 3) int64, labels -> (G,) int64, a fold or -1.
+def _choose_graphemes(images: NDArray[np.int64], triples: NDArray[np.int64], num: int, seed: int) -> NDArray[np.int64]:
+    """images: (G, F) int64, of each grapheme in each fold; triples: (G, 3) int64, labels -> (G,) int64, a fold or -1.
 
-    The folds choose in turn, `wanted` times each. A fold may choose a grapheme if it has images of it to validate with,
+    The folds choose in turn, `num` times each. A fold may choose a grapheme if it has images of it to validate with,
     and if other graphemes keep each of its three classes in training.
     """
     num_folds = images.shape[1]
     order = np.random.default_rng(seed).permutation(len(images))
     trained = images.sum(axis=1, keepdims=True) - images  # (G, F): images in the fold's training
     class_images = [np.zeros((head.num_classes, num_folds), np.int64) for head in HEADS]  # in each fold's training
-    for labels, counts in zip(graphemes.T, class_images, strict=True):
+    for labels, counts in zip(triples.T, class_images, strict=True):
         np.add.at(counts, labels, trained)
     held_out = np.full(len(images), -1, np.int64)
-    for fold in np.tile(np.arange(num_folds), wanted):
+    for fold in np.tile(np.arange(num_folds), num):
         spare = (held_out < 0) & (images[:, fold] > 0)
-        for labels, counts in zip(graphemes.T, class_images, strict=True):
+        for labels, counts in zip(triples.T, class_images, strict=True):
             spare &= counts[labels, fold] > trained[:, fold]
         candidates = order[spare[order]]
         if len(candidates):
             chosen = candidates[0]
             held_out[chosen] = fold
-            for label, counts in zip(graphemes[chosen], class_images, strict=True):
+            for label, counts in zip(triples[chosen], class_images, strict=True):
                 counts[label, fold] -= trained[chosen, fold]
     return held_out
 

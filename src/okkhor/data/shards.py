@@ -32,7 +32,6 @@ INDEX_COLUMN = "__index_level_0__"  # the last column, in which pandas writes a 
 IMAGE_ID = re.compile(PLAIN_TEXT)  # as in the csv files; numpy gives each id as much room as the longest one has
 COLUMNS_PER_BLOCK = 512  # of uint8, decoded at a time: pyarrow's own memory grows with the columns, even of few rows
 IMAGES_PER_BLOCK = 1024  # 33 MB of pixels
-DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError)  # what pyarrow raises for a damaged file
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
-    except DAMAGED as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise InputError(f"{path}: damaged or truncated parquet ({reason}). Copy or download it again.") from error
 
@@ -152,9 +151,8 @@ def _decode_ahead(file: pq.ParquetFile) -> Iterator[pa.Table]:
 
     Wider integers come in narrower blocks, so that a block takes the same memory.
     """
-    width = (
-        COLUMNS_PER_BLOCK * 8 // max(kind.bit_width for kind in file.schema_arrow.types if pa.types.is_integer(kind))
-    )
+    widest = max(kind.bit_width for kind in file.schema_arrow.types if pa.types.is_integer(kind))
+    width = COLUMNS_PER_BLOCK * 8 // widest
     running: deque[Future[pa.Table]] = deque()
     with ThreadPoolExecutor(1) as thread:
         for first in range(0, NUM_PIXELS, width):

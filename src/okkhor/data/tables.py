@@ -50,8 +50,11 @@ def read_csv(
         if name in LAST_LABELS:
             last = LAST_LABELS[name]
             check_cells(table[name], table[name] <= last, path, f"a label of class_map.csv, 0 to {last}")
-    if unique:
-        _check_unique(table[unique], path)
+    repeated = np.flatnonzero(table[unique].duplicated()) if unique else ()
+    if len(repeated):
+        value = table[unique][repeated[0]]
+        first = np.flatnonzero(table[unique] == value)[0]
+        raise InputError(f"{path}, line {repeated[0] + 2}: {unique} {value} is on line {first + 2} already.")
     return table
 
 
@@ -83,9 +86,8 @@ def _read_text(path: Path) -> str:
 def _check_columns(header: Sequence[str], columns: Sequence[str], allow_extra: bool, path: Path) -> None:
     counts = Counter(header)
     missing = [name for name in columns if not counts[name]]
-    extra = [
-        name for name in counts - Counter((*columns, *INDEX_NAMES)) if counts[name] > 1 or missing or not allow_extra
-    ]
+    others = counts - Counter((*columns, *INDEX_NAMES))
+    extra = [name for name in others if counts[name] > 1 or missing or not allow_extra]
     if missing or extra:
         raise InputError(
             f"{path}: expected the columns {','.join(columns)}{', and others, each once' if allow_extra else ''}; "
@@ -100,14 +102,6 @@ def check_cells(column: pd.Series, right: pd.Series | NDArray[np.bool_], path: P
         found = str(column.iloc[wrong[0]])[:40]
         shown = f"'{found}'" if found else "empty"
         raise InputError(f"{path}, line {wrong[0] + 2}: {column.name} is {shown}, expected {expected}.")
-
-
-def _check_unique(column: pd.Series, path: Path) -> None:
-    repeated = np.flatnonzero(column.duplicated())
-    if len(repeated):
-        value = column[repeated[0]]
-        first = np.flatnonzero(column == value)[0]
-        raise InputError(f"{path}, line {repeated[0] + 2}: {column.name} {value} is on line {first + 2} already.")
 
 
 def read_class_map(root: Path) -> dict[str, list[str]]:

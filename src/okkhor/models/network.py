@@ -71,8 +71,8 @@ def create_network(
     Parameters
     ----------
     model : with pretrained=true timm's weights are downloaded; pass replace(model, pretrained=False) before loading.
-    graphemes : (G, 3) int64, label triples in the order of HEADS, from the train set or read_graphemes; needed unless
-        model.graphemes is "none", ignored if it is.
+    graphemes : (G, 3) int64, label triples in the order of HEADS, from the train set or a file of weights; needed
+        unless model.graphemes is "none", ignored if it is.
 
     Raises ConfigError for a backbone that is unknown or doesn't fit, InputError for weights that can't be read.
     """

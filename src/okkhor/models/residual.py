@@ -50,8 +50,7 @@ class ConvolutionPair(nn.Module):
         self.downsample: nn.Sequential | None = None
         if shortcut and (stride != 1 or in_channels != channels):
             self.downsample = nn.Sequential(
-                nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False),
-                nn.BatchNorm2d(channels),
+                nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(channels)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,7 +80,6 @@ class ResidualNetwork(nn.Module):
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-
         in_channels = STEM_CHANNELS
         for number, (channels, num_pairs) in enumerate(STAGES, start=1):
             stride = 1 if number == 1 else 2  # the pool has halved the image for the first stage
@@ -89,9 +87,7 @@ class ResidualNetwork(nn.Module):
             pairs += [ConvolutionPair(channels, channels, 1, shortcuts) for _ in range(num_pairs - 1)]
             self.add_module(f"layer{number}", nn.Sequential(*pairs))
             in_channels = channels
-
         self.fc = nn.Linear(in_channels, num_classes) if num_classes else nn.Identity()
-
         # Kernels start with variance 2 / fan-out: He et al. 2015, arXiv:1502.01852. A ReLU zeroes half of its input;
         # the 2 makes up for it, so the signal keeps its size through 34 layers. Batch norms start at scale 1, bias 0.
         # (timm starts bn2 at scale 0, which would make the plain twin's output zero.)

@@ -67,13 +67,8 @@ def initialise_from(network: nn.Module, path: Path) -> list[str]:
     return sorted(own.keys() - fitting.keys() - {GRAPHEME_LABELS})
 
 
-def read_graphemes(path: Path) -> Tensor | None:
-    """Read the label triples of a file's grapheme head: (G, 3) int64, or None for a network without that head."""
-    return read_weights(path).get(GRAPHEME_LABELS)
-
-
 def read_weights(path: Path, needs_checksum: bool = True) -> dict[str, Tensor]:
-    """Read a file as name -> tensor, on the CPU.
+    """Read a file as name -> tensor, on the CPU; GRAPHEME_LABELS: (G, 3) int64, the grapheme head's label triples.
 
     needs_checksum: the file must be from save_weights; False also accepts a file of another program.
     Raises InputError if the file is missing or damaged.

@@ -1,6 +1,6 @@
 """`Ensemble`: several runs as one, its out-of-fold score, its decision and its submission."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -71,9 +71,8 @@ def score_ensemble(members: Sequence[Run], config: Config) -> tuple[Combination,
     whole = combine_out_of_fold(tables, split_images(folds), names, config.ensemble)
     combination, weights = fit_combination(tables, names, config.ensemble)
     print(f"Out of fold, {len(whole):,} images; the ensemble is the {config.ensemble.mean} mean, {weights}:")
-    print_scores(
-        {name: score_table(table)["all"] for name, table in zip((*names, "ensemble"), (*tables, whole), strict=True)}
-    )
+    scored = zip((*names, "ensemble"), (*tables, whole), strict=True)
+    print_scores({name: score_table(table)["all"] for name, table in scored})
     if len(tables) > 1:
         print("\nShare of images that two members read differently:")
         shares = disagreement(tables, names).to_string(index=False, float_format="{:.4f}".format)
@@ -91,20 +90,15 @@ def align_folds(members: Sequence[tuple[Predictions, list[OutOfFold]]], names: S
     tables = align_members([whole for whole, _ in members], names)
     for (_, folds), name in zip(members, names, strict=True):
         for number, (fold, other) in enumerate(zip(folds, members[0][1], strict=True)):
-            check_unseen(fold.predictions, other.predictions, name, names[0])
             one, two = join_truth([fold]), join_truth([other])  # to compare their images, not to copy probabilities
+            unseen = [set() if t.unseen is None else set(t.image_ids[t.unseen].tolist()) for t in (one, two)]
+            if unseen[0] != unseen[1]:
+                raise InputError(
+                    f"{name} and {names[0]} hold out other graphemes: one member has trained on images that the other "
+                    "is validated with. Members need the same folds.scheme."
+                )
             align(one, two, f"{name} fold {number}", f"{names[0]} fold {number}")
     return tables
-
-
-def check_unseen(one: Predictions, other: Predictions, name: str, other_name: str) -> None:
-    """Raise InputError where one member was trained on graphemes that the other has held out."""
-    unseen = [set() if p.unseen is None else set(p.image_ids[p.unseen].tolist()) for p in (one, other)]
-    if unseen[0] != unseen[1]:
-        raise InputError(
-            f"{name} and {other_name} hold out other graphemes: one member has trained on images that the other is "
-            "validated with. Members need the same folds.scheme."
-        )
 
 
 def combine_out_of_fold(
@@ -124,16 +118,13 @@ def fit_combination(tables: Tables, names: Sequence[str], config: EnsembleConfig
     """Find the combination that is best for these tables, whose labels are known; return it, and its text."""
     if config.weights == "stacking":
         stacking = fit_stacking(tables, names)
-        return Combination(stacking=stacking), f"stacked with {describe_weights(stacking.weights)}"
+        heads = [f"{name} {_join(values)}" for name, values in stacking.weights.items()]
+        return Combination(stacking=stacking), f"stacked with {', '.join(heads)}"
     if config.weights == "equal":
         return Combination(config.mean), "all members alike"
     weights = select_greedily(tables, names, config.mean)
-    return Combination(config.mean, tuple(weights)), f"weights {_join(weights)}"
+    return Combination(config.mean, weights), f"weights {_join(weights)}"
 
 
-def describe_weights(weights: Mapping[str, NDArray[np.float64]]) -> str:
-    return ", ".join(f"{name} {_join(values.tolist())}" for name, values in weights.items())
-
-
-def _join(weights: Sequence[float]) -> str:
+def _join(weights: Iterable[float]) -> str:
     return "/".join(f"{weight:.2f}" for weight in weights)

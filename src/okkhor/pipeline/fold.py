@@ -15,15 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
-from okkhor.data.loading import (
-    Batch,
-    BatchesInOrder,
-    CachedImages,
-    Loader,
-    ShuffledBatches,
-    sampling_weights,
-    validation_part,
-)
+from okkhor.data.loading import BatchesInOrder, CachedImages, Loader, ShuffledBatches, sampling_weights, validation_part
 from okkhor.errors import ConfigError
 from okkhor.files import replacing
 from okkhor.label_triples import count_triples, write_triples
@@ -41,7 +33,7 @@ from okkhor.training.device import Precision, compile_in_place
 from okkhor.training.distributed import World
 from okkhor.training.fit import fit
 from okkhor.training.freezing import freeze
-from okkhor.training.loop import Trainer
+from okkhor.training.loop import Batch, Trainer
 from okkhor.training.loss import ThreeHeadLoss
 from okkhor.training.optimizer import make_optimizer, make_schedule
 from okkhor.training.recipe import Recipe
@@ -56,7 +48,7 @@ def train_fold(config: Config, prepared: Prepared, fold: int, precision: Precisi
     with ExitStack() as stack:
         loader = stack.enter_context(closing(make_loader(config, training, precision, world)))
         stack.enter_context(closing(validation.loader))
-        trainer = make_trainer(network, config, precision, training, len(loader), world)
+        trainer = make_trainer(network, config, precision, training, config.train.epochs * len(loader), world)
         print(
             f"Fold {fold}: {len(training.rows):,} images to train on, {len(validation.truth):,} to validate; "
             f"{config.model.backbone} at {config.data.size} pixels in {str(precision.dtype)[6:]} on {precision.device}"
@@ -84,15 +76,13 @@ def make_loader(config: Config, training: TrainingSet, precision: Precision, wor
 def start_network(config: Config, graphemes: NDArray[np.int64], fold: int) -> ThreeHeadNetwork:
     """Create the network: with pretrained weights, those of another run, or random ones; state.pt may replace them."""
     torch.manual_seed(config.seed)
-    untrained = replace(config.model, pretrained=False)
-    if Run(config.run).is_begun(fold):
-        return create_network(untrained, config.data.size, graphemes)
-    if not config.model.init_from:
-        return create_network(config.model, config.data.size, graphemes)
-    network = create_network(untrained, config.data.size, graphemes)
-    source = find_init_source(config, fold)
-    left_out = initialise_from(network, source / "model.safetensors")
-    print(f"Starting from {source}." + (f" Not from there: {', '.join(left_out[:3])}." if left_out else ""))
+    is_begun, init_from = Run(config.run).is_begun(fold), config.model.init_from
+    model = replace(config.model, pretrained=False) if is_begun or init_from else config.model
+    network = create_network(model, config.data.size, graphemes)
+    if init_from and not is_begun:
+        source = find_init_source(config, fold)
+        left_out = initialise_from(network, source / "model.safetensors")
+        print(f"Starting from {source}." + (f" Not from there: {', '.join(left_out[:3])}." if left_out else ""))
     return network
 
 
@@ -118,26 +108,19 @@ def find_init_source(config: Config, fold: int) -> Path:
 
 
 def make_trainer(
-    network: ThreeHeadNetwork,
-    config: Config,
-    precision: Precision,
-    training: TrainingSet,
-    steps_per_epoch: int,
-    world: World,
+    network: ThreeHeadNetwork, config: Config, precision: Precision, training: TrainingSet, num_steps: int, world: World
 ) -> Trainer:
     network = place_network(network, precision.device)
     optimizer = make_optimizer(network, config.optimizer)
-    decay = config.train.ema_decay
+    model, decay = config.model, config.train.ema_decay
     compile_in_place(network, config.train.compile)
     return Trainer(
         network=network,
         optimizer=optimizer,
-        schedule=make_schedule(optimizer, config.optimizer, config.train.epochs * steps_per_epoch),
+        schedule=make_schedule(optimizer, config.optimizer, num_steps),
         scaler=precision.make_scaler(),
         precision=precision,
-        loss=ThreeHeadLoss(
-            config.loss, config.model.consonant, training.labels, precision.device, config.model.graphemes
-        ),
+        loss=ThreeHeadLoss(config.loss, model.consonant, training.labels, precision.device, model.graphemes),
         recipe=Recipe(config.train, config.optimizer, config.mix, config.data.size, config.seed),
         ema=StepAverage(network, decay=decay, use_warmup=True) if decay else None,
         average=AveragedModel(network) if config.train.swa_epochs else None,
@@ -175,9 +158,8 @@ class ValidationFold:
         parts: Sequence[Predictions] = [part for tables in self.world.gather(tables) for part in tables]
         predictions = replace(concatenate(parts), labels=self.truth.labels, unseen=self.truth.unseen)
         scores = score_table(predictions)
-        return scores["all"] | {
-            name: scores[name]["score"] for name in ("seen", "unseen") if name in scores
-        }, predictions
+        subsets = {name: scores[name]["score"] for name in ("seen", "unseen") if name in scores}
+        return scores["all"] | subsets, predictions
 
     def _batches(self, should_stop: Callable[[], bool]) -> Iterator[Batch]:
         for batch in self.loader.epoch():

@@ -20,7 +20,7 @@ from okkhor.data.competition import TestSet
 from okkhor.data.pixels import prepare_images
 from okkhor.data.shards import read_images
 from okkhor.models.network import create_network, place_network
-from okkhor.models.weights import load_weights, read_graphemes
+from okkhor.models.weights import GRAPHEME_LABELS, load_weights, read_weights
 from okkhor.predictions import Predictions, concatenate
 from okkhor.training.device import Precision
 from okkhor.training.loop import Batch, join_batches
@@ -34,32 +34,23 @@ def predict(
     precision: Precision,
     num_views: int = 1,
 ) -> list[Predictions]:
-    """Predict images by each network; the batches are read once.
+    """Predict images by each network; the batches are read once. Return for each network a table without labels.
 
-    Parameters
-    ----------
-    batches : images (B, 1, H, W) uint8, bright ink on 0, or pairs of images and labels, in the order of `image_ids`
-    num_views : 1, or an odd number of views of each image whose mean is taken (test-time augmentation)
-
-    Returns
-    -------
-    For each network, a table of raw probabilities without labels.
-
-    Raises
-    ------
-    InputError : for an image whose probabilities are not finite
+    batches: images (B, 1, H, W) uint8, bright ink on 0, or pairs of images and labels, in the order of `image_ids`.
+    num_views: 1, or an odd number of views of each image whose mean is taken (test-time augmentation).
+    Raises InputError for an image whose probabilities are not finite.
     """
     parts: list[list[dict[str, torch.Tensor]]] = [[] for _ in networks]
     for batch in batches:
         images = batch if isinstance(batch, torch.Tensor) else batch[0]
         for network, own in zip(networks, parts, strict=True):
-            own.extend(infer_tta(network, [images], precision, num_views))
+            own.append(infer_tta(network, images, precision, num_views))
     return [join_batches(own, image_ids) for own in parts]
 
 
 def load_network(weights: Path, model: ModelConfig, size: int, precision: Precision) -> nn.Module:
     """Create a network for images of size x size pixels, fill it with the weights of a file, put it on the device."""
-    graphemes = read_graphemes(weights) if model.graphemes != "none" else None
+    graphemes = read_weights(weights).get(GRAPHEME_LABELS) if model.graphemes != "none" else None
     network = create_network(replace(model, pretrained=False), size, graphemes)
     load_weights(network, weights)
     return place_network(network, precision.device)
@@ -76,10 +67,7 @@ class Networks:
     num_views: int
 
     def predict(
-        self,
-        images: NDArray[np.uint8],
-        image_ids: NDArray[np.str_],
-        progress: Callable[[int], object] = lambda _: None,
+        self, images: NDArray[np.uint8], image_ids: NDArray[np.str_], progress: Callable[[int], object] = lambda _: None
     ) -> list[Predictions]:
         """Predict prepared images, (N, size, size) uint8. progress: called with the number of predictions made."""
 
@@ -116,7 +104,4 @@ def predict_blocks(members: Sequence[Networks], test: TestSet, scratch: Path) ->
 def collect(blocks: Iterable[Sequence[Predictions]]) -> list[Predictions]:
     """Join tables that come a block of test images at a time; only one table at a time stands twice in memory."""
     tables = [list(parts) for parts in zip(*blocks, strict=True)]
-    whole = []
-    while tables:
-        whole.append(concatenate(tables.pop(0)))
-    return whole
+    return [concatenate(tables.pop(0)) for _ in range(len(tables))]

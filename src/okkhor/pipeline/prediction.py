@@ -23,9 +23,7 @@ from okkhor.scoring.submission import make_submission, write_submission
 def predict_run(config: Config, run: Run, test: TestSet) -> None:
     """Predict the test images with each fold's network, keep the tables, submit their mean as the run's decision says.
 
-    Parameters
-    ----------
-    config : the run's settings, as the person changed them: data.root, decode.rule, train.device ...
+    config: the run's settings, as the person changed them: data.root, decode.rule, train.device ...
     """
     root = Path(config.data.root)
     decision = run.decision(config.decode)  # first: what is missing is told before the hours, not after
@@ -44,9 +42,8 @@ def predict_run(config: Config, run: Run, test: TestSet) -> None:
 def open_networks(config: Config, run: Run) -> Networks:
     """Load the networks of a run's folds to predict with."""
     precision = choose_run_precision(config)
-    networks = {
-        f"fold {fold}": load_network(run.weights(fold), config.model, config.data.size, precision) for fold in run.folds
-    }
+    files = {f"fold {fold}": run.weights(fold) for fold in run.folds}
+    networks = {name: load_network(path, config.model, config.data.size, precision) for name, path in files.items()}
     return Networks(networks, config.data, config.train.batch_size, precision, run.num_views)
 
 
@@ -64,10 +61,7 @@ def score_views(config: Config, run: Run) -> None:
         if prepared is not None and fold in missing:
             predict_out_of_fold(config, replace(run, folds=(fold,)), prepared, plain)
         viewed = read_predictions(run.out_of_fold(fold))
-        scores |= {
-            f"fold {fold}": score_table(plain)["all"],
-            f"fold {fold}, {run.variant}": score_table(viewed)["all"],
-        }
+        scores |= {f"fold {fold}": score_table(plain)["all"], f"fold {fold}, {run.variant}": score_table(viewed)["all"]}
     print_scores(scores)
 
 

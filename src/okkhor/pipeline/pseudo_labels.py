@@ -15,11 +15,9 @@ from okkhor.errors import ConfigError, InputError
 from okkhor.label_triples import Labels, find_triples
 from okkhor.pipeline.run import Run, check_same_split
 from okkhor.pipeline.training_set import TrainingSet
-from okkhor.predictions import Predictions, read_predictions
+from okkhor.predictions import read_predictions
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
-
-PSEUDO_COLUMNS = ("image_id", *HEAD_NAMES)
 
 
 def add_pseudo_labels(
@@ -42,11 +40,12 @@ def select_pseudo_labels(
     """Return image_id and labels. A fold that was begun keeps the images it began with: pseudo.csv in its folder."""
     kept = Run(config.run).fold(fold) / "pseudo.csv"
     if kept.exists():
-        return read_csv(kept, PSEUDO_COLUMNS, integers=HEAD_NAMES)
+        return read_csv(kept, ("image_id", *HEAD_NAMES))
     source = pseudo_table(config, fold)
     table = read_predictions(source)
     labels = decode(table.probabilities)
-    confident = confidence(table) >= config.data.pseudo_confidence
+    highest = [table.probabilities[name].max(axis=1) for name in HEAD_NAMES]
+    confident = np.min(highest, axis=0) >= config.data.pseudo_confidence  # in each head
     confident &= find_triples(labels, held_out) < 0
     if config.model.graphemes != "none":  # that head has no class for a combination that train lacks
         confident &= find_triples(labels, graphemes) >= 0
@@ -70,11 +69,6 @@ def cache_test_images(chosen: pd.DataFrame, test: TestSet, data: DataConfig) -> 
         unknown = chosen["image_id"].iloc[int(np.flatnonzero(rows < 0)[0])]
         raise InputError(f"data.pseudo: {unknown} is no test image of this data folder. Predict this folder again.")
     return build_cache(TrainSet(everything, test.shards), data), rows.astype(np.int64)
-
-
-def confidence(table: Predictions) -> NDArray[np.float32]:
-    """Return (N,): the highest probability of the head that is least confident."""
-    return np.min([table.probabilities[name].max(axis=1) for name in HEAD_NAMES], axis=0)
 
 
 def pseudo_table(config: Config, fold: int) -> Path:

@@ -22,7 +22,6 @@ from okkhor.scoring.ensembling import combine
 from okkhor.settings import load_config
 
 NUM_GUESSES = 5
-BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def make_reading(predictions: Predictions, row: int) -> Reading:
 def open_reader(name: str, fold: object = None, arguments: Sequence[str] = ()) -> Reader:
     """Load the networks of a run, or of a variant of it; `key=value` arguments change the run's settings."""
     run = Run.open(name, fold)
-    return Reader(replace(open_networks(run.config(arguments), run), batch_size=BATCH_SIZE))
+    return Reader(replace(open_networks(run.config(arguments), run), batch_size=64))
 
 
 def load_scan(photo: Photo, most_pixels: int = MOST_PIXELS) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,21 @@ class Run:
         run_name, at, variant = name.partition("@")
         if at and not VARIANT.fullmatch(variant):
             raise ConfigError(f"{name}: after @ stands cycle<k>, a snapshot, or tta<n>, the mean over n views.")
-        run = cls(run_name, variant, cls(run_name).choose_folds(fold))
+        run = cls(run_name, variant)
+        finished = run.finished_folds()
+        if not finished:
+            message = f"run={run_name}: {run.folder} has no finished fold. Train one: ./run.sh fold=0 run={run_name}"
+            raise InputError(message)
+        everything = fold is None or fold == "all"
+        chosen = finished if everything else select_folds(fold, int(SETTINGS["folds.num_folds"].high))
+        missing = [number for number in chosen if number not in finished]
+        if missing:
+            raise ConfigError(
+                f"fold={fold}: fold {missing[0]} of run {run_name} is not finished. Finished: {finished}."
+            )
         if variant.startswith("tta") and run.num_views not in range(3, len(MOVES) + 1, 2):
             raise ConfigError(f"{name}: the views are balanced for tta3, tta5, tta7 and tta{len(MOVES)}.")
-        return run
+        return replace(run, folds=tuple(chosen))
 
     @property
     def folder(self) -> Path:
@@ -85,23 +96,6 @@ class Run:
     def finished_folds(self) -> list[int]:
         names = [path.parent.name for path in self.folder.glob("fold*/metrics.json")]
         return sorted(int(name[4:]) for name in names if re.fullmatch(r"fold\d+", name))
-
-    def choose_folds(self, fold: object = None) -> tuple[int, ...]:
-        """Return the finished folds, or those of them that `fold` names. Raises as `open`."""
-        finished = self.finished_folds()
-        if not finished:
-            raise InputError(
-                f"run={self.name}: {self.folder} has no finished fold. Train one: ./run.sh fold=0 run={self.name}"
-            )
-        if fold is None or fold == "all":
-            return tuple(finished)
-        chosen = select_folds(fold, int(SETTINGS["folds.num_folds"].high))
-        missing = [number for number in chosen if number not in finished]
-        if missing:
-            raise ConfigError(
-                f"fold={fold}: fold {missing[0]} of run {self.name} is not finished. Finished: {finished}."
-            )
-        return tuple(chosen)
 
     def config(self, arguments: Sequence[str] = ()) -> Config:
         """Load the settings of the first of the folds; `key=value` arguments change them."""

@@ -53,11 +53,9 @@ def print_chance(config: Config, whole: Predictions) -> None:
     decided = [decode(whole.probabilities)]
     draws = bootstrap_heads(whole.labels, decided, weights, num_images=size, groups=groups)
     low, high = interval(draws["score"][0])
-    print(
-        f"  A test set of {size:,} images like these ({name}) scores {low:.4f} to {high:.4f}, in 95 of 100 draws",
-        end=" ",
-    )
-    print(f"of {group}s and images." if group else "of images; what writers vary comes on top (folds.group).")
+    drawn = f"of {group}s and images." if group else "of images; what writers vary comes on top (folds.group)."
+    print(f"  A test set of {size:,} images like these ({name}) scores {low:.4f} to {high:.4f},", end=" ")
+    print(f"in 95 of 100 draws {drawn}")
 
 
 def read_groups(config: Config, predictions: Predictions) -> NDArray[np.int64] | None:
@@ -73,8 +71,7 @@ def print_decisions(folds: Sequence[OutOfFold], config: DecodeConfig) -> None:
     """Print the score of each decision rule in each subset, and its gain over argmax with a bootstrap interval.
 
     A rule's exponents are chosen on other images than those it is judged on: on the other folds, or, where there is
-    one fold, on the other four fifths of it. The intervals are of images drawn anew; what graphemes and writers vary
-    comes on top.
+    one fold, on the other four fifths of it. The intervals are of images drawn anew, not of graphemes and writers.
     """
     whole, parts = join_truth(folds), split_images(folds)
     assert whole.labels is not None
@@ -86,9 +83,8 @@ def print_decisions(folds: Sequence[OutOfFold], config: DecodeConfig) -> None:
     judged = "mix" if "mix" in subsets else "all"
     draws = bootstrap_heads(whole.labels, decided, subsets[judged])["score"]
     print(f"\nDecoding, chosen on other images than it is judged on; 95 % of draws of images for {judged}:")
-    print(
-        f"  {'':10}" + "".join(f"{name:>9}" for name in subsets) + f"{'interval':>19}{'gain over argmax':>19}  chosen"
-    )
+    heading = "".join(f"{name:>9}" for name in subsets)
+    print(f"  {'':10}{heading}{'interval':>19}{'gain over argmax':>19}  chosen")
     for number, rule in enumerate(rules):
         scores = score_subsets(whole.labels, decided[number], whole.unseen)
         columns = "".join(f"{scores[name]['score']:9.4f}" for name in subsets)

@@ -1,9 +1,9 @@
 """`train_folds`: train folds one after the other; each ends with its out-of-fold score and a submission."""
 
-import contextlib
-import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -26,19 +26,9 @@ from okkhor.training.distributed import World, join_world, was_launched
 
 USAGE_SETTINGS = ("decode", "ensemble", "kaggle", "rehearse", "demo", "bench")  # of what is trained already
 FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes", *USAGE_SETTINGS)
-SPEED_SETTINGS = (
-    "data.cache_dir",
-    "data.num_workers",
-    "launch",
-    "train.compile",
-    "train.device",
-    "train.num_threads",
-    "train.save_minutes",
-    "train.max_minutes",
-    "train.profile",
-    "train.tensorboard",
-)
-"""These, and FREE_SETTINGS, may differ between a run's start and its resume."""
+SPEED_SETTINGS = ("launch", "data.cache_dir", "data.num_workers", "train.compile", "train.device", "train.num_threads")
+WATCH_SETTINGS = ("train.save_minutes", "train.max_minutes", "train.profile", "train.tensorboard")
+"""These, FREE_SETTINGS and SPEED_SETTINGS may differ between a run's start and its resume."""
 
 
 def train_folds(config: Config, folds: Sequence[int]) -> None:
@@ -47,7 +37,10 @@ def train_folds(config: Config, folds: Sequence[int]) -> None:
     if config.train.num_threads:
         torch.set_num_threads(config.train.num_threads)
     run = Run(config.run)
-    with join_world(choose_device(config.train.device)) as world, print_once(world):
+    with (
+        join_world(choose_device(config.train.device)) as world,
+        redirect_stdout(sys.stdout if world.is_main else StringIO()),  # the main process alone prints
+    ):
         if config.train.batch_size % (config.train.accumulate * world.size):
             parts = f"{world.size} processes with train.accumulate={config.train.accumulate}"
             raise ConfigError(f"train.batch_size={config.train.batch_size} does not divide among {parts}.")
@@ -68,7 +61,7 @@ def run_fold(config: Config, prepared: Prepared, fold: int, world: World) -> Non
     """
     run = Run(config.run, folds=(fold,))
     folder = run.fold(fold)
-    with hold(folder) if world.is_main else contextlib.nullcontext():
+    with hold(folder) if world.is_main else nullcontext():
         check_same_settings(run, fold, config)  # again: another process may have begun it meanwhile
         if world.agree(run.is_finished(fold)):
             print(f"{folder} is finished and kept; overwrite=true trains it again.")
@@ -82,16 +75,6 @@ def run_fold(config: Config, prepared: Prepared, fold: int, world: World) -> Non
                 run.decision(config.decode)
         if world.is_main and prepared.test is not None and not (folder / "test.parquet").exists():
             predict_run(config, run, prepared.test)
-
-
-@contextmanager
-def print_once(world: World) -> Iterator[None]:
-    """Let only the main one of several processes print."""
-    if world.is_main:
-        yield
-        return
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield
 
 
 def check_settings(config: Config, folds: Sequence[int]) -> None:
@@ -112,9 +95,7 @@ def check_settings(config: Config, folds: Sequence[int]) -> None:
 
         check_pseudo(config, new_folds)
     if config.decode.rule == "grapheme" and config.model.graphemes == "none":
-        raise ConfigError(
-            "decode.rule=grapheme needs a network with a grapheme head: model.graphemes=linear or arcface."
-        )
+        raise ConfigError("decode.rule=grapheme needs a grapheme head. Set model.graphemes=linear or arcface.")
     if config.model.init_from:
         for fold in new_folds:
             find_init_source(config, fold)
@@ -129,7 +110,7 @@ def check_same_settings(run: Run, fold: int, config: Config) -> None:
     path = run.config_file(fold)
     if not path.exists():
         return
-    differing = differing_settings(load_stored(path), config, FREE_SETTINGS + SPEED_SETTINGS)
+    differing = differing_settings(load_stored(path), config, FREE_SETTINGS + SPEED_SETTINGS + WATCH_SETTINGS)
     if differing:
         raise ConfigError(
             f"{path.parent} was begun with other settings ({', '.join(differing[:5])}). "

@@ -16,7 +16,7 @@ from okkhor.data.cache import open_cache
 from okkhor.label_triples import Labels, find_triples, number_triples
 from okkhor.pipeline.prepared import Prepared
 from okkhor.schema import GRAPHEME, HEAD_NAMES
-from okkhor.training.fit import PrepareEpoch
+from okkhor.training.fit import Prepare
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TrainingSet:
     labels: Labels
     graphemes: NDArray[np.int64]
     pseudo: pd.DataFrame | None = None
-    prepare_epoch: PrepareEpoch | None = None
+    prepare_epoch: Prepare | None = None
 
     def extended(self, cache: Path, rows: NDArray[np.int64], labels: Labels) -> "TrainingSet":
         """Add these rows of one more cache."""

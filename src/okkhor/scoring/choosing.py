@@ -104,11 +104,7 @@ class Candidates:
         return decided
 
     def make_rule(self) -> Rule:
-        """Make the rule that is best over all folds at once, for new images.
-
-        Exponents are tuned on single-network predictions; for the more confident fold average they are slightly too
-        high.
-        """
+        """Make the rule that is best over all folds at once, for new images."""
         parameter, exponents = self._choose(np.ones(len(self.weights), bool))
         return Rule(
             name=self.rule,

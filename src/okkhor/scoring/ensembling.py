@@ -96,7 +96,16 @@ def align_members(members: Sequence[Predictions], names: Sequence[str]) -> list[
 
 def align(member: Predictions, to: Predictions, name: str, to_name: str) -> Predictions:
     """Put the member's rows in the order of `to`. Raises InputError that names the images or labels that differ."""
-    aligned = member if np.array_equal(member.image_ids, to.image_ids) else _reorder(member, to, name, to_name)
+    aligned = member
+    if not np.array_equal(member.image_ids, to.image_ids):
+        order = pd.Index(member.image_ids).get_indexer(to.image_ids)
+        if len(member) != len(to) or (order < 0).any():
+            mine, others = np.setdiff1d(member.image_ids, to.image_ids), np.setdiff1d(to.image_ids, member.image_ids)
+            raise InputError(
+                f"{name} and {to_name} predict different images: {len(mine)} only in {name} ({_first(mine)}), "
+                f"{len(others)} only in {to_name} ({_first(others)}). Members need the same data and folds."
+            )
+        aligned = take(member, order)
     if aligned.labels is not None and to.labels is not None:
         rows, columns = np.nonzero(aligned.labels.triples != to.labels.triples)
         if len(rows):
@@ -106,17 +115,6 @@ def align(member: Predictions, to: Predictions, name: str, to_name: str) -> Pred
                 f"{aligned.labels[head][row]} and {to.labels[head][row]}. Their train.csv differ."
             )
     return aligned
-
-
-def _reorder(member: Predictions, to: Predictions, name: str, to_name: str) -> Predictions:
-    order = pd.Index(member.image_ids).get_indexer(to.image_ids)
-    if len(member) == len(to) and (order >= 0).all():
-        return take(member, order)
-    only_one, only_other = np.setdiff1d(member.image_ids, to.image_ids), np.setdiff1d(to.image_ids, member.image_ids)
-    raise InputError(
-        f"{name} and {to_name} predict different images: {len(only_one)} only in {name} ({_first(only_one)}), "
-        f"{len(only_other)} only in {to_name} ({_first(only_other)}). Members need the same data and folds."
-    )
 
 
 def _first(image_ids: NDArray[np.str_]) -> str:

@@ -98,7 +98,7 @@ def _make_pairs(
         likely[images, true] = False
         rows, rivals = np.nonzero(likely)
         pairs.append((logs[rows, true[rows]] - logs[rows, rivals], true[rows], rivals))
-    differences, true, rivals = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
+    differences, true, rivals = map(np.concatenate, zip(*pairs, strict=True))
     return differences, true, rivals
 
 

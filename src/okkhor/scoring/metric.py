@@ -44,8 +44,7 @@ def subsets_of(unseen: NDArray[np.bool_] | None, num_images: int) -> dict[str, N
     """
     subsets = {"all": np.ones(num_images)}
     if unseen is not None and unseen.any() and not unseen.all():
-        share = PRIVATE_UNSEEN
-        mix = np.where(unseen, share / unseen.mean(), (1 - share) / (1 - unseen.mean()))
+        mix = np.where(unseen, PRIVATE_UNSEEN / unseen.mean(), (1 - PRIVATE_UNSEEN) / (1 - unseen.mean()))
         subsets |= {"seen": (~unseen).astype(np.float64), "unseen": unseen.astype(np.float64), "mix": mix}
     return subsets
 
@@ -73,9 +72,7 @@ def bootstrap_heads(
     groups : (N,) int64, from 0, such as the writer of each image; as many groups as there are are drawn first, then
         images of the drawn groups, since new images come from other writers too; None: images are drawn alone
 
-    Returns
-    -------
-    `score` and the macro recall of each head over the classes that are drawn, (D, NUM_DRAWS) float64
+    Returns `score` and the macro recall of each head over the classes that are drawn, (D, NUM_DRAWS) float64.
     """
     # columns that are contiguous in memory: 1.7 times as fast
     labels, *decisions = (Labels(np.asfortranarray(table.array), table.names) for table in (labels, *decisions))

@@ -1,5 +1,6 @@
 """choose_device and choose_precision: where the network computes and in which number format (mixed precision)."""
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -9,9 +10,7 @@ from torch.nn import functional
 
 from okkhor.config import TrainConfig
 from okkhor.errors import ConfigError
-from okkhor.training.distributed import local_rank, was_launched
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+from okkhor.training.distributed import was_launched
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def choose_device(name: str) -> torch.device:
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", chosen):
         raise ConfigError(f"train.device={name}: expected auto, cpu, cuda or cuda:<number>.")
-    device = torch.device("cuda", local_rank()) if chosen == "cuda" else torch.device(chosen)
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if chosen == "cuda" else torch.device(chosen)
     found = torch.cuda.device_count()
     if device.type == "cuda" and device.index >= found:
         raise ConfigError(f"train.device={name}: can't be used here, torch sees {found} GPUs. Try train.device=auto.")
@@ -57,7 +56,7 @@ def choose_precision(name: str, device: torch.device) -> Precision:
         capabilities = torch.cpu.get_capabilities()
         native = any(capabilities.get(flag, False) for flag in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))
         name = "bfloat16" if native else "float32"
-    return Precision(device, DTYPES[name])
+    return Precision(device, getattr(torch, name))
 
 
 def compile_in_place(network: nn.Module, mode: str) -> None:
@@ -76,7 +75,5 @@ def check_compiler(train: TrainConfig, device: torch.device) -> None:
     try:
         torch.compile(functional.gelu, mode=mode)(torch.ones(8, device=device))
     except RuntimeError as error:  # no C++ compiler, no Triton, or a GPU that is too old for it
-        reason = str(error).partition("\n")[0]
-        raise ConfigError(
-            f"train.compile={mode}: torch can't compile here ({reason}). Set train.compile=none."
-        ) from None
+        why = str(error).partition("\n")[0]
+        raise ConfigError(f"train.compile={mode}: torch can't compile here ({why}). Set train.compile=none.") from None

@@ -63,11 +63,6 @@ def was_launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def local_rank() -> int:
-    """This process's number on its machine, which is also its GPU's."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
-
-
 @contextmanager
 def join_world(device: torch.device) -> Iterator[World]:
     """Join the processes that torchrun started; any other process is alone."""

@@ -36,34 +36,22 @@ Evaluate = Callable[[torch.nn.Module, ShouldStop], Scores | None]
 """Score a network on the validation fold; None where it was stopped between two batches."""
 Save = Callable[[torch.nn.Module, Predictions, str], None]
 """Keep a network and what it predicts under a name: "" for the best, `-cycle<k>` for a snapshot."""
-PrepareEpoch = Callable[[int, ShouldStop], None]
+Prepare = Callable[[int, ShouldStop], None]
 """Prepare the images of an epoch, whose number counts from 0, before its batches."""
 
 
 def fit(
-    trainer: Trainer,
-    loader: Loader,
-    evaluate: Evaluate,
-    save: Save,
-    folder: Path,
-    prepare_epoch: PrepareEpoch | None = None,
+    trainer: Trainer, loader: Loader, evaluate: Evaluate, save: Save, folder: Path, prepare_epoch: Prepare | None = None
 ) -> Progress:
     """Train to the last epoch, or until time or patience is over; from folder/state.pt where it is there.
 
     Writes state.pt and log.jsonl after each epoch, state.pt also before its validation and every `save_minutes`. Killed
-    at any moment, the same call ends with the same weights.
-
-    Raises
-    ------
-    KeyboardInterrupt : after Ctrl-C or SIGTERM, when the state is saved
-    InputError : where the state does not fit the data, or a loss is not finite
+    at any moment, the same call ends with the same weights. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, when the
+    state is saved; InputError where the state does not fit the data, or a loss is not finite.
     """
     progress = _find_progress(trainer, len(loader), folder / "state.pt")
     wants_events = trainer.recipe.train.tensorboard and trainer.world.is_main
-    with (
-        stop_on_signals(patient=trainer.world.size > 1) as stop,
-        open_events(folder, progress, wants_events) as events,
-    ):
+    with stop_on_signals(patient=trainer.world.size > 1) as stop, open_events(folder, progress, wants_events) as events:
         run = _Fit(trainer, loader, evaluate, save, folder, prepare_epoch, progress, stop, events)
         while progress.epoch < trainer.recipe.train.epochs and not progress.is_over:
             if not run.do_epoch() or run.any_process(stop.requested):
@@ -100,7 +88,7 @@ class _Fit:
     evaluate: Evaluate
     save: Save
     folder: Path
-    prepare_epoch: PrepareEpoch | None
+    prepare_epoch: Prepare | None
     progress: Progress
     stop: StopRequest
     events: Events
@@ -116,7 +104,7 @@ class _Fit:
             self.save_state()
         return (not self.progress.is_trained or self.validate()) and finished
 
-    def prepare(self, prepare_epoch: PrepareEpoch) -> bool:
+    def prepare(self, prepare_epoch: Prepare) -> bool:
         """Let the main process prepare the images; the others wait for it."""
         started = time.monotonic()
         if self.trainer.world.is_main:

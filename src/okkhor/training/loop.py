@@ -2,22 +2,21 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from okkhor.errors import InputError
-from okkhor.label_triples import Labels
 from okkhor.predictions import Predictions
 from okkhor.schema import HEAD_NAMES, MARGINALS
 from okkhor.training.device import Precision
@@ -27,21 +26,12 @@ from okkhor.training.recipe import Recipe
 
 SMALL = 2**16  # weights; the gradients of parameters up to this size are checked in each step
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[Tensor, Tensor]
 
 
-class Loss(Protocol):
-    """Compute the mean loss of a batch, a float32 scalar, from the logits of each head and the labels (B, K).
-
-    partners: the labels of the images mixed in. share: how much of each image is its own, 0 to 1.
-    """
-
-    def __call__(
-        self, logits: dict[str, torch.Tensor], labels: torch.Tensor, partners: torch.Tensor, share: float
-    ) -> torch.Tensor: ...
-
-
-def _train_all(_network: nn.Module, _epoch: int) -> None: ...
+Loss = Callable[[dict[str, Tensor], Tensor, Tensor, float], Tensor]
+"""Compute the mean loss of a batch, a float32 scalar. Arguments: the logits of each head, the labels (B, K), the labels
+of the images mixed in, how much of each image is its own (0 to 1)."""
 
 
 @dataclass
@@ -61,7 +51,7 @@ class Trainer:
     recipe: Recipe
     ema: ModelEmaV3 | None = None
     average: AveragedModel | None = None
-    freeze: Callable[[nn.Module, int], None] = _train_all
+    freeze: Callable[[nn.Module, int], None] = lambda _network, _epoch: None
     world: World = field(default_factory=World)
 
     @property
@@ -71,39 +61,26 @@ class Trainer:
 
     def parts(self) -> dict[str, Any]:
         """Return everything with a state that a resume needs, by name."""
-        parts = {
-            "network": self.network,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-            "scaler": self.scaler,
-            "ema": self.ema,
-            "average": self.average,
-        }
-        return {name: part for name, part in parts.items() if part is not None}
+        names = ("network", "optimizer", "schedule", "scaler", "ema", "average")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def train_epoch(trainer: Trainer, batches: Iterable[Batch], epoch: int = 0, first_batch: int = 0) -> Iterator[float]:
     """Take one step for each batch and yield its loss.
 
-    All randomness of a step comes from the seed and the numbers of epoch, batch and rank.
-
-    Parameters
-    ----------
-    batches : images (B, 1, H, W) uint8 and labels (B, K) int64, on any device
-    first_batch : the number of the first of these batches in its epoch
-
-    Raises
-    ------
-    InputError : before a step whose loss is not finite; the weights stay as they were
+    All randomness of a step comes from the seed and the numbers of epoch, batch and rank. batches: images
+    (B, 1, H, W) uint8 and labels (B, K) int64, on any device. first_batch: the number of the first one in the epoch.
+    Raises InputError before a step whose loss is not finite; the weights stay as they were.
     """
-    recipe = trainer.recipe
+    recipe, device = trainer.recipe, trainer.precision.device
     trainer.network.train()
     trainer.freeze(trainer.network, epoch)
-    network = trainer.world.wrap(trainer.network, trainer.precision.device)
-    for number, (images, labels) in enumerate(to_device(batches, trainer.precision.device), first_batch):
+    network = trainer.world.wrap(trainer.network, device)
+    for number, (images, labels) in enumerate(batches, first_batch):
         words = (recipe.seed, epoch, number, trainer.world.rank)
         torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))  # of dropout
-        images = resize(images, recipe.size_in(epoch))
+        images = resize(images.to(device, non_blocking=True), recipe.size_in(epoch))
+        labels = labels.to(device, non_blocking=True)
         if recipe.mixes_in(epoch):
             batch = mix_batch(images, labels, recipe.mix, words)
         else:
@@ -116,7 +93,9 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch) -> float
     micro_batches = split_batch(batch, trainer.recipe.train.accumulate)
     total = torch.zeros((), device=trainer.precision.device)
     for number, part in enumerate(micro_batches, 1):
-        with average_gradients(network, is_last=number == len(micro_batches)):
+        # several processes average their gradients once a step: in the backward pass of the last micro-batch
+        is_last = number == len(micro_batches)
+        with nullcontext() if is_last or not isinstance(network, DistributedDataParallel) else network.no_sync():
             with trainer.precision.autocast():
                 logits = network(part.images)
             loss = trainer.loss(logits, part.labels, part.partners, part.share)
@@ -140,12 +119,11 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch) -> float
     return value
 
 
-def clip_gradient(network: nn.Module, longest: float) -> torch.Tensor:
+def clip_gradient(network: nn.Module, longest: float) -> Tensor:
     """Clip the gradient to a norm, unless `longest` is 0. Return the norm before, to see whether it is finite.
 
-    Without clipping the norm is that of the small parameters alone, norms and biases: a value that is not finite
-    reaches a kernel's gradient through the batch norm behind it. To read all 85 MB of gradients takes 4 % of a step on
-    64 x 64 images.
+    Without clipping it is that of small parameters alone (norms, biases): a value that is not finite reaches a kernel's
+    gradient through the batch norm behind it. Reading all 85 MB of gradients takes 4 % of a step on 64 x 64 images.
     """
     if longest:
         return nn.utils.clip_grad_norm_(network.parameters(), longest)
@@ -170,12 +148,7 @@ def split_batch(batch: MixedBatch, num_parts: int) -> list[MixedBatch]:
     return [MixedBatch(images, labels, partners, batch.share) for images, labels, partners in parts]
 
 
-def average_gradients(network: nn.Module, is_last: bool) -> AbstractContextManager[None]:
-    """Let several processes average their gradients once a step: in the backward pass of the last micro-batch."""
-    return nullcontext() if is_last or not isinstance(network, DistributedDataParallel) else network.no_sync()
-
-
-def resize(images: torch.Tensor, size: int) -> torch.Tensor:
+def resize(images: Tensor, size: int) -> Tensor:
     """Resize images: (B, 1, H, W) uint8 -> (B, 1, size, size) uint8."""
     if images.shape[2] == size:
         return images
@@ -184,29 +157,21 @@ def resize(images: torch.Tensor, size: int) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def infer(
-    network: nn.Module, batches: Iterable[torch.Tensor | Batch], precision: Precision
-) -> Iterator[dict[str, torch.Tensor]]:
-    """Yield for each batch, by head, the probabilities (B, num_classes) float32 on the CPU.
+def infer(network: nn.Module, batches: Iterable[Tensor], precision: Precision) -> Iterator[dict[str, Tensor]]:
+    """Yield for each batch of images, by head, the probabilities (B, num_classes) float32 on the CPU.
 
     A grapheme head adds its own probabilities of each head's classes, under the names of MARGINALS.
     """
     network.eval()
-    for batch in batches:
-        images = batch if isinstance(batch, torch.Tensor) else batch[0]
+    for images in batches:
         with precision.autocast():
             logits = network(images.to(precision.device, non_blocking=True))
         yield {name: values.float().softmax(dim=1).cpu() for name, values in logits.items()}
 
 
-def join_batches(
-    parts: Iterable[Mapping[str, torch.Tensor]],
-    image_ids: NDArray[np.str_],
-    labels: Labels | None = None,
-    unseen: NDArray[np.bool_] | None = None,
-) -> Predictions:
+def join_batches(parts: Iterable[Mapping[str, Tensor]], image_ids: NDArray[np.str_]) -> Predictions:
     """Join what `infer` yields to one table. Raises InputError for an image whose probabilities are not finite."""
-    by_name: dict[str, list[torch.Tensor]] = {}
+    by_name: dict[str, list[Tensor]] = {}
     for part in parts:
         for name, values in part.items():
             by_name.setdefault(name, []).append(values)
@@ -220,9 +185,4 @@ def join_batches(
             )
     has_graphemes = all(name in joined for name in MARGINALS.values())
     marginals = {head: joined[name] for head, name in MARGINALS.items()} if has_graphemes else None
-    return Predictions(image_ids, {name: joined[name] for name in HEAD_NAMES}, labels, marginals, unseen)
-
-
-def to_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
-    for images, labels in batches:
-        yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    return Predictions(image_ids, {name: joined[name] for name in HEAD_NAMES}, marginals=marginals)

@@ -5,15 +5,14 @@ about half as far as those of training at strength 1 (8 degrees, 12 %, 6 %: data
 """
 
 import math
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from okkhor.training.device import Precision
-from okkhor.training.loop import Batch, infer
+from okkhor.training.loop import infer
 
 
 class Move(NamedTuple):
@@ -43,19 +42,15 @@ MOVES = (
 """The image itself, then pairs of opposite moves: the first 1, 3, 5, 7 or 9 are balanced."""
 
 
-def infer_tta(
-    network: nn.Module, batches: Iterable[torch.Tensor | Batch], precision: Precision, num_moves: int
-) -> Iterator[dict[str, torch.Tensor]]:
-    """Like infer, with mean probabilities over the first num_moves of MOVES; 1 gives the same bits as infer."""
+def infer_tta(network: nn.Module, images: Tensor, precision: Precision, num_moves: int) -> dict[str, Tensor]:
+    """Like infer, for one batch, with mean probabilities over the first num_moves of MOVES; 1 gives infer's bits."""
     assert num_moves in range(1, len(MOVES) + 1, 2), f"{num_moves} moves are not balanced"
-    for batch in batches:
-        images = batch if isinstance(batch, torch.Tensor) else batch[0]
-        images = images.to(precision.device, non_blocking=True)
-        outputs = list(infer(network, (move_images(images, move) for move in MOVES[:num_moves]), precision))
-        yield {name: torch.stack([output[name] for output in outputs]).mean(dim=0) for name in outputs[0]}
+    images = images.to(precision.device, non_blocking=True)
+    outputs = list(infer(network, (move_images(images, move) for move in MOVES[:num_moves]), precision))
+    return {name: torch.stack([output[name] for output in outputs]).mean(dim=0) for name in outputs[0]}
 
 
-def move_images(images: torch.Tensor, move: Move) -> torch.Tensor:
+def move_images(images: Tensor, move: Move) -> Tensor:
     """Move images (B, 1, H, W) uint8 on their device. What comes in from outside is paper: 0."""
     if move == Move():
         return images
@@ -66,7 +61,7 @@ def move_images(images: torch.Tensor, move: Move) -> torch.Tensor:
     return moved.round_().to(torch.uint8)
 
 
-def find_sources(move: Move, height: int, width: int) -> torch.Tensor:
+def find_sources(move: Move, height: int, width: int) -> Tensor:
     """Return affine_grid's matrix (2, 3) float64 from a place in the moved image to its source in the image.
 
     Places are (x, y) from -1 to 1, y downwards. The rotation is in pixels, so an oblong image is not sheared.
