@@ -50,7 +50,7 @@ def read_csv(
         if name in LAST_LABELS:
             last = LAST_LABELS[name]
             check_cells(table[name], table[name] <= last, path, f"a label of class_map.csv, 0 to {last}")
-    repeated = np.flatnonzero(table[unique].duplicated()) if unique else ()
+    repeated = np.flatnonzero(table[unique].duplicated()) if unique else np.empty(0, np.int64)
     if len(repeated):
         value = table[unique][repeated[0]]
         first = np.flatnonzero(table[unique] == value)[0]
