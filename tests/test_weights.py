@@ -80,8 +80,7 @@ def test_a_network_with_graphemes_comes_back_from_its_file_alone(path: Path, kin
 
 
 def test_a_network_of_the_same_settings_is_taken_over_whole(path: Path) -> None:
-    settings = {"pooling": "gem", "consonant": "parts"}
-    source, network = network_of(0, **settings), network_of(1, **settings)
+    source, network = (network_of(seed, pooling="gem", consonant="parts") for seed in (0, 1))
     source(random_images())  # moves the running statistics
     save_weights(source, path)
     assert initialise_from(network, path) == []

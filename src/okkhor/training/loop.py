@@ -37,7 +37,7 @@ class Loss(Protocol):
     """
 
     def __call__(
-        self, logits: dict[str, torch.Tensor], labels: torch.Tensor, partners: torch.Tensor, share: float, epoch: int
+        self, logits: dict[str, torch.Tensor], labels: torch.Tensor, partners: torch.Tensor, share: float
     ) -> torch.Tensor: ...
 
 
