@@ -20,7 +20,7 @@ def glyphs(num_images: int = 16, size: int = 64) -> np.ndarray:
 
 
 def change(policy: str, images: np.ndarray, seed: int = 0, **factors: float) -> np.ndarray:
-    return Augmentation(AugmentConfig(policy, **{"probability": ALWAYS, **factors}))(images, seed)  # type: ignore[arg-type]
+    return Augmentation(AugmentConfig(policy, **{"probability": ALWAYS, **factors}))(images, seed)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

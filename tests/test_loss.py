@@ -60,7 +60,7 @@ def best_answers(loss: ThreeHeadLoss, labels: Tensor) -> list[Tensor]:
         value.backward()
         return value
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     return list(logits.values())
 
 
