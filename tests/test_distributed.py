@@ -4,13 +4,10 @@ import os
 import socket
 from pathlib import Path
 
-import numpy as np
-import pytest
 import torch
 from torch import nn
 from torch.multiprocessing.spawn import spawn
 
-from okkhor.data.loading import validation_part
 from okkhor.training.distributed import join_world
 
 CPU = torch.device("cpu")
@@ -65,9 +62,3 @@ def test_one_process_alone_is_a_world_too() -> None:
         assert world.add([3.0], CPU) == [3.0]
         assert world.gather("a") == ["a"]
         assert world.wrap(network := nn.Linear(1, 1), CPU) is network
-
-
-@pytest.mark.parametrize(("num_images", "size"), [(10, 3), (2, 3), (0, 2), (7, 1), (64, 4)])
-def test_each_validation_image_is_in_one_part(num_images: int, size: int) -> None:
-    parts = [validation_part(num_images, process, size) for process in range(size)]
-    np.testing.assert_array_equal(np.concatenate(parts), np.arange(num_images))

@@ -21,7 +21,6 @@ from okkhor.label_triples import Labels
 from okkhor.processes import signals_held_back
 
 LONGEST_WAIT = 300  # seconds for a batch of a worker
-ROOT = "grapheme_root"
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """images (B, 1, H, W) uint8, ink bright on 0; labels (B, K) int64, their columns as those of `Labels`."""
@@ -238,11 +237,6 @@ def _end_for_parent() -> None:
     os._exit(0)
 
 
-def validation_part(num_images: int, rank: int, world_size: int) -> NDArray[np.int64]:
-    """Return (n,) int64: the images of one process. All parts, one after the other, are all images, each once."""
-    return np.array_split(np.arange(num_images), world_size)[rank]
-
-
 def sampling_weights(scheme: Literal["plain", "balanced"], labels: Labels) -> NDArray[np.float64] | None:
     """Return (N,) float64 of mean 1, how often an image is drawn; None where each image is seen once an epoch.
 
@@ -251,6 +245,6 @@ def sampling_weights(scheme: Literal["plain", "balanced"], labels: Labels) -> ND
     """
     if scheme == "plain":
         return None
-    _, root, counts = np.unique(labels[ROOT], return_inverse=True, return_counts=True)
+    _, root, counts = np.unique(labels["grapheme_root"], return_inverse=True, return_counts=True)
     weights = counts[root] ** -0.5
     return np.asarray(weights / weights.mean(), np.float64)

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from okkhor.config import Config
 from okkhor.data.augmentation import Augmentation
-from okkhor.data.loading import BatchesInOrder, CachedImages, Loader, ShuffledBatches, sampling_weights, validation_part
+from okkhor.data.loading import Batch, BatchesInOrder, CachedImages, Loader, ShuffledBatches, sampling_weights
 from okkhor.errors import ConfigError
 from okkhor.files import replacing
 from okkhor.label_triples import count_triples, write_triples
@@ -136,7 +136,7 @@ class ValidationFold:
         rows = prepared.folds.validation_rows(fold)
         labels, unseen = prepared.train.labels(rows), prepared.folds.unseen(fold) if prepared.folds.has_unseen else None
         self.truth = Predictions(prepared.train.image_ids(rows), {}, labels, unseen=unseen)
-        self.part = validation_part(len(rows), world.rank, world.size)
+        self.part = np.array_split(np.arange(len(rows)), world.size)[world.rank]
         images = CachedImages([prepared.cache], rows[self.part], labels.rows(self.part))
         order = BatchesInOrder(len(images), config.train.batch_size)
         self.loader = Loader(images, order, config.data.num_workers, pin=precision.device.type == "cuda")
