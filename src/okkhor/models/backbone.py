@@ -106,7 +106,8 @@ def _read(name: str, arguments: dict[str, Any], path: Path, untrained: nn.Module
             f"model.pretrained={path}: does not fit {name}: {_shorten(error)}.\n"
             f"Expected weights with timm's names for {name}, or model.safetensors of a run with this model.backbone."
         ) from error
-    del backbone.pretrained_cfg["state_dict"]  # each copy of the network would carry the tensors along
+    pretrained_cfg: Any = backbone.pretrained_cfg
+    del pretrained_cfg["state_dict"]  # each copy of the network would carry the tensors along
     return backbone
 
 
