@@ -52,7 +52,7 @@ def test_a_decision_comes_back_from_json_bit_for_bit(weights: str, rule: str) ->
         ensemble=EnsembleConfig(weights=weights),  # type: ignore[arg-type]
     )
     ensemble = Ensemble.open(config)
-    decision = ensemble.decide()
+    decision = ensemble.decision(anew=True)
     assert_equal(decision_from_json(decision_to_json(decision)), decision)
     assert_equal(ensemble.decision(), decision)
     if decision.rule is not None:

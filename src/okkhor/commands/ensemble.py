@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     root = Path(given or ensemble.members[0].config().data.root)
     tests = [member.read_test(root) for member in ensemble.members]
     test = read_test_table(root)
-    decision = ensemble.decide()
+    decision = ensemble.decision(anew=True)
     combined = decision.combination.apply(tests, config.runs)
     submission = make_submission(test, combined.image_ids, decision.decide(combined))
     path = SUBMISSIONS / f"{config.name}.csv"

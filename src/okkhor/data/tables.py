@@ -50,11 +50,11 @@ def read_csv(
         if name in LAST_LABELS:
             last = LAST_LABELS[name]
             check_cells(table[name], table[name] <= last, path, f"a label of class_map.csv, 0 to {last}")
-    repeated = np.flatnonzero(table[unique].duplicated()) if unique else np.empty(0, np.int64)
-    if len(repeated):
-        value = table[unique][repeated[0]]
-        first = np.flatnonzero(table[unique] == value)[0]
-        raise InputError(f"{path}, line {repeated[0] + 2}: {unique} {value} is on line {first + 2} already.")
+    if unique and table[unique].duplicated().any():
+        second = table[unique].duplicated().argmax()
+        value = table[unique][second]
+        first = (table[unique] == value).argmax()
+        raise InputError(f"{path}, line {second + 2}: {unique} {value} is on line {first + 2} already.")
     return table
 
 

@@ -48,21 +48,17 @@ def describe_sources(decode: DecodeConfig, tables: Sequence[Path], **further: ob
     return {"decode": asdict(decode), **further, "tables": checksums}
 
 
-def find_decision(path: Path, sources: Sources, make: Callable[[], Decision]) -> Decision:
-    """Read decision.json where it was made from the same sources; else make the decision and write the file."""
-    if path.exists():
+def find_decision(path: Path, sources: Sources, make: Callable[[], Decision], anew: bool = False) -> Decision:
+    """Read decision.json where it was made from the same sources; else, or anew, make the decision and write it."""
+    if path.exists() and not anew:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("made_from", None) == json.loads(json.dumps(sources)):
             return decision_from_json(content)
     decision = make()
-    write_decision(path, sources, decision)
-    return decision
-
-
-def write_decision(path: Path, sources: Sources, decision: Decision) -> None:
+    text = json.dumps({"made_from": sources, **decision_to_json(decision)}, indent=1)
     with replacing(path) as temporary:
-        text = json.dumps({"made_from": sources, **decision_to_json(decision)}, indent=1)
         temporary.write_text(text + "\n", encoding="utf-8")
+    return decision
 
 
 def choose_rule(folds: Sequence[OutOfFold], decode: DecodeConfig) -> Rule | None:

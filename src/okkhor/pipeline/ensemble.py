@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from okkhor.config import Config, EnsembleConfig
 from okkhor.errors import InputError
-from okkhor.pipeline.decision import Decision, Sources, choose_rule, describe_sources, find_decision, write_decision
+from okkhor.pipeline.decision import Decision, choose_rule, describe_sources, find_decision
 from okkhor.pipeline.run import RUNS, Run
 from okkhor.pipeline.scores import print_decisions, print_scores, score_table, split_images
 from okkhor.predictions import Predictions, concatenate, take
@@ -37,25 +37,17 @@ class Ensemble:
     def settings_file(name: str) -> Path:
         return RUNS / name / "ensemble.yaml"
 
-    @property
-    def decision_file(self) -> Path:
-        return RUNS / self.config.name / "decision.json"
+    def decision(self, anew: bool = False) -> Decision:
+        """Read decision.json; decide anew if wanted, or where members, folds or settings have changed since."""
+        tables = [member.out_of_fold(fold) for member in self.members for fold in member.folds]
+        sources = describe_sources(self.config.decode, tables, ensemble=asdict(self.config.ensemble))
+        return find_decision(RUNS / self.config.name / "decision.json", sources, self._decide, anew)
 
-    def decision(self) -> Decision:
-        """Read decision.json, or decide anew where members, folds or settings have changed since."""
-        return find_decision(self.decision_file, self._sources(), self.decide)
-
-    def decide(self) -> Decision:
-        """Choose how the members become one, and the decision rule, out of fold; print what each brings; keep it."""
+    def _decide(self) -> Decision:
+        """Choose how the members become one, and the decision rule, out of fold; print what each brings."""
         combination, folds = score_ensemble(self.members, self.config)
         print_decisions(folds, self.config.decode)  # the members' tables are out of memory by now
-        decision = Decision(combination, choose_rule(folds, self.config.decode))
-        write_decision(self.decision_file, self._sources(), decision)
-        return decision
-
-    def _sources(self) -> Sources:
-        tables = [member.out_of_fold(fold) for member in self.members for fold in member.folds]
-        return describe_sources(self.config.decode, tables, ensemble=asdict(self.config.ensemble))
+        return Decision(combination, choose_rule(folds, self.config.decode))
 
 
 def score_ensemble(members: Sequence[Run], config: Config) -> tuple[Combination, list[OutOfFold]]:

@@ -1,7 +1,7 @@
 """`train_fold`: one fold of a run, from its training set to its out-of-fold table and its score."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -33,7 +33,7 @@ from okkhor.training.device import Precision, compile_in_place
 from okkhor.training.distributed import World
 from okkhor.training.fit import fit
 from okkhor.training.freezing import freeze
-from okkhor.training.loop import Batch, Trainer
+from okkhor.training.loop import Trainer
 from okkhor.training.loss import ThreeHeadLoss
 from okkhor.training.optimizer import make_optimizer, make_schedule
 from okkhor.training.recipe import Recipe
@@ -155,7 +155,7 @@ class ValidationFold:
             tables = predict([network], self._batches(should_stop), own_ids, self.precision) if len(own_ids) else []
         except _StoppedError:
             return None
-        parts: Sequence[Predictions] = [part for tables in self.world.gather(tables) for part in tables]
+        parts = [part for tables in self.world.gather(tables) for part in tables]
         predictions = replace(concatenate(parts), labels=self.truth.labels, unseen=self.truth.unseen)
         scores = score_table(predictions)
         subsets = {name: scores[name]["score"] for name in ("seen", "unseen") if name in scores}

@@ -53,17 +53,14 @@ class Run:
         if at and not VARIANT.fullmatch(variant):
             raise ConfigError(f"{name}: after @ stands cycle<k>, a snapshot, or tta<n>, the mean over n views.")
         run = cls(run_name, variant)
-        finished = run.finished_folds()
-        if not finished:
+        done = run.finished_folds()
+        if not done:
             message = f"run={run_name}: {run.folder} has no finished fold. Train one: ./run.sh fold=0 run={run_name}"
             raise InputError(message)
-        everything = fold is None or fold == "all"
-        chosen = finished if everything else select_folds(fold, int(SETTINGS["folds.num_folds"].high))
-        missing = [number for number in chosen if number not in finished]
+        chosen = done if fold in (None, "all") else select_folds(fold, int(SETTINGS["folds.num_folds"].high))
+        missing = [number for number in chosen if number not in done]
         if missing:
-            raise ConfigError(
-                f"fold={fold}: fold {missing[0]} of run {run_name} is not finished. Finished: {finished}."
-            )
+            raise ConfigError(f"fold={fold}: fold {missing[0]} of run {run_name} is not finished. Finished: {done}.")
         if variant.startswith("tta") and run.num_views not in range(3, len(MOVES) + 1, 2):
             raise ConfigError(f"{name}: the views are balanced for tta3, tta5, tta7 and tta{len(MOVES)}.")
         return replace(run, folds=tuple(chosen))

@@ -81,10 +81,9 @@ def train_epoch(trainer: Trainer, batches: Iterable[Batch], epoch: int = 0, firs
         torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))  # of dropout
         images = resize(images.to(device, non_blocking=True), recipe.size_in(epoch))
         labels = labels.to(device, non_blocking=True)
+        batch = MixedBatch(images, labels, labels, 1.0)
         if recipe.mixes_in(epoch):
             batch = mix_batch(images, labels, recipe.mix, words)
-        else:
-            batch = MixedBatch(images, labels, labels, 1.0)
         yield train_step(trainer, network, batch)
 
 
