@@ -18,7 +18,7 @@ def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_help_lists_the_commands_and_says_how_to_ask_for_more(capsys: pytest.CaptureFixture[str]) -> None:
     told = ask(capsys)
     assert [line.split()[0] for line in told.splitlines()[3 : 3 + len(COMMANDS)]] == list(COMMANDS)
-    assert "./run.sh help train.epochs" in told
+    assert "`help train.epochs`" in told
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == told
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from okkhor.config import ARCFACE_SCALE, LossConfig
-from okkhor.schema import CONSONANT_PARTS, HEADS
+from okkhor.schema import HEADS
 from okkhor.training.loss import ThreeHeadLoss, add_margin
 
 CPU = torch.device("cpu")
@@ -126,32 +126,19 @@ def test_only_the_highest_losses_count_with_a_hard_share() -> None:
     torch.testing.assert_close(loss(make_logits(), LABELS), each.sort().values[-3:].mean())
 
 
-def test_the_consonant_in_parts_is_binary_cross_entropy_over_what_is_written() -> None:
-    logits = make_logits()
-    z = torch.randn(NUM_IMAGES, 4, generator=torch.Generator().manual_seed(5))
-    logits["consonant_diacritic"] = z @ torch.tensor(CONSONANT_PARTS, dtype=torch.float32).T
-    written = {0: "", 1: "c", 2: "r", 3: "ry", 4: "y", 5: "a", 6: "ay"}
-    expected = 0.0
-    for row in range(NUM_IMAGES):
-        parts = written[int(LABELS[row, 2])]
-        for column, part in enumerate("crya"):
-            probability = torch.sigmoid(z[row, column].double()).item()
-            expected -= math.log(probability if part in parts else 1 - probability) / NUM_IMAGES
-    loss = make_loss("parts", head_weights=(0, 0, 1))(logits, LABELS)
-    assert loss.item() == pytest.approx(expected, rel=1e-4)
-
-
-def test_parts_are_smoothed_and_adjusted_by_the_frequency_of_each_part() -> None:
-    """The class's part table is written out here: a part's share is that of the training images that show it."""
+@pytest.mark.parametrize(("smoothing", "strength"), [(0.0, 0.0), (0.2, 0.7)])
+def test_consonant_parts_are_binary_cross_entropy_smoothed_and_adjusted_by_their_frequencies(
+    smoothing: float, strength: float
+) -> None:
+    """The table of parts is written out here: a part's share is that of the training images that show it."""
     logits = make_logits()
     z = logits["consonant_diacritic"][:, [1, 2, 4, 5]].double()
     shows = np.array([[0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 0, 1], [0, 0, 0, 0, 0, 1, 1]]).T
     shares = shows[TRAINING["consonant_diacritic"]].mean(axis=0)
-    probabilities = torch.sigmoid(z + 0.7 * torch.from_numpy(np.log(shares / (1 - shares))))
-    prior = torch.sigmoid(0.7 * torch.from_numpy(np.log(shares / (1 - shares))))
-    targets = torch.from_numpy(shows)[LABELS[:, 2]].double() * 0.8 + 0.2 * prior
-    expected = functional.binary_cross_entropy(probabilities, targets, reduction="none").sum(dim=1).mean()
-    loss = make_loss("parts", label_smoothing=0.2, logit_adjustment=0.7, head_weights=(0.0, 0.0, 1.0))
+    prior = strength * torch.from_numpy(np.log(shares / (1 - shares)))
+    targets = torch.from_numpy(shows)[LABELS[:, 2]].double() * (1 - smoothing) + smoothing * prior.sigmoid()
+    expected = functional.binary_cross_entropy((z + prior).sigmoid(), targets, reduction="none").sum(dim=1).mean()
+    loss = make_loss("parts", label_smoothing=smoothing, logit_adjustment=strength, head_weights=(0.0, 0.0, 1.0))
     assert loss(logits, LABELS).item() == pytest.approx(expected.item(), rel=1e-4)
 
 

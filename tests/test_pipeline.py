@@ -26,7 +26,7 @@ from okkhor.training.loop import infer
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with the smoke preset, trained on two of its five folds."""
     project = Project(tmp_path_factory.mktemp("project"))
-    project.run("fold=[0,1]", "config=smoke", "train.epochs=1")
+    project.call("fold=[0,1]", "config=smoke", "train.epochs=1")
     return project
 
 
@@ -110,13 +110,12 @@ def test_a_submission_in_another_order_is_refused(trained: Project) -> None:
         (["train.device=cuda:7", "config=smoke"], "train.device=cuda:7"),
     ],
 )
-def test_what_a_person_mistypes_is_told_in_two_lines_with_status_2(
+def test_a_mistyped_command_is_told_in_two_lines_with_status_2(
     trained: Project, arguments: list[str], expected: str
 ) -> None:
     if arguments[0].startswith("train.device"):
         arguments = [*arguments, "run=elsewhere"]
-    try_it = trained.run if arguments == ["fodl=0"] else trained.call  # once through the shell
-    error = try_it(*arguments, status=2).stderr
+    error = trained.call(*arguments, status=2).stderr
     assert expected in error
     assert len(error.strip().splitlines()) <= 2
     assert "Traceback" not in error
@@ -220,27 +219,32 @@ def test_everything_at_once_trains_and_predicts(trained: Project) -> None:
 
 def test_rendered_images_are_trained_on_beside_the_real_ones_and_never_validated_with(trained: Project) -> None:
     arguments = ["fold=0", "config=smoke", "run=rendered", "train.epochs=1", "model.graphemes=linear"]
-    arguments += ["data.rendered_fraction=0.5", "data.rendered_graphemes=grammar"]
+    arguments += ["data.rendered_fraction=0.2", "data.rendered_graphemes=grammar"]
     folds = trained.read("folds/smoke.csv").set_index("image_id")["fold"]
     num_real = int((folds != 0).sum())
-    assert f"Fold 0: {2 * num_real} images to train on, {len(folds) - num_real} to validate" in (
+    assert f"Fold 0: {num_real * 5 // 4} images to train on, {len(folds) - num_real} to validate" in (
         trained.call(*arguments).stdout
     )
     folder = trained.folder / "runs/rendered/fold0"
     assert sorted(pd.read_parquet(folder / "oof.parquet")["image_id"]) == sorted(folds.index[folds == 0])
     assert not (folder / "rendered.npy").exists()
-    (folder / "metrics.json").unlink()  # as if it had been killed after its last epoch
+    (folder / "metrics.json").unlink()  # as if killed after its last epoch
     trained.call(*arguments)
     assert (folder / "metrics.json").exists()
 
 
+UNSEEN = (
+    *("config=smoke", "model.backbone=test_resnet", "folds.scheme=unseen"),
+    *("sample.num_graphemes=200", "sample.images_per_grapheme=3", "sample.test_images=30"),
+)
+
+
 @pytest.fixture(scope="module")
 def with_unseen(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Two folds that train without some graphemes, with a head over graphemes and two snapshots."""
+    """A project with two folds that train without some graphemes, with a grapheme head and two snapshots."""
     project = Project(tmp_path_factory.mktemp("unseen"))
     project.call(
-        *("fold=[0,1]", "config=smoke", "folds.scheme=unseen", "train.epochs=2", "model.graphemes=linear"),
-        *("sample.num_graphemes=200", "sample.images_per_grapheme=5"),
+        *("fold=[0,1]", *UNSEEN, "train.epochs=2", "model.graphemes=linear"),
         *("optimizer.schedule=restarts", "optimizer.cycles=2"),
     )
     return project
@@ -256,7 +260,7 @@ def test_graphemes_that_training_lacks_are_scored_apart(with_unseen: Project) ->
     triples = [head.name for head in HEADS]
     known = set(map(tuple, trained_on[triples].to_numpy().tolist()))
     assert table["unseen"].tolist() == [tuple(row) not in known for row in table[triples].to_numpy().tolist()]
-    assert 0 < table["unseen"].mean() < 0.15
+    assert 0 < table["unseen"].mean() < 0.2
     scored = with_unseen.call("score", "run=smoke").stdout
     for word in ("unseen", "mix", "prior", "grapheme", "joint", "gain over argmax", "calibration"):
         assert word in scored
@@ -267,34 +271,24 @@ def test_graphemes_that_training_lacks_are_scored_apart(with_unseen: Project) ->
         assert float(line.split()[2 + triples.index(head.name)]) == pytest.approx(recalls.mean(), abs=6e-5)
 
 
-def test_views_and_snapshots_are_members_like_runs(with_unseen: Project) -> None:
+def test_tta_and_snapshots_are_members_like_runs(with_unseen: Project) -> None:
     predicted = with_unseen.call("predict", "run=smoke@tta3", "decode.rule=joint").stdout
     assert "fold 1, tta3" in predicted  # scored before they are used
     assert "Decoding by the rule joint" in predicted
     with_unseen.call("predict", "run=smoke@cycle0")
     runs = "runs=[smoke,smoke@tta3,smoke@cycle0]"
     for weights in ("greedy", "stacking"):
-        output = with_unseen.call(
-            "ensemble", runs, f"name={weights}", f"ensemble.weights={weights}", "decode.rule=prior"
-        ).stdout
-        assert "read differently" in output
+        with_unseen.call("ensemble", runs, f"name={weights}", f"ensemble.weights={weights}", "decode.rule=prior")
         assert (with_unseen.folder / f"submissions/{weights}.csv").exists()
     error = with_unseen.call("predict", "run=smoke@tta4", status=2).stderr
     assert "tta9" in error
 
 
-def test_the_networks_own_reading_of_test_images_is_trained_on_where_it_is_sure(with_unseen: Project) -> None:
-    settings = ("sample.num_graphemes=200", "sample.images_per_grapheme=5", "folds.scheme=unseen", "run=taught")
-    arguments = (
-        "fold=0",
-        "config=smoke",
-        "train.epochs=1",
-        "data.pseudo=smoke",
-        "data.pseudo_confidence=0.03",
-        *settings,
-    )
+def test_confident_test_images_are_trained_on_with_pseudo_labels(with_unseen: Project) -> None:
+    pseudo = ("data.pseudo=smoke", "data.pseudo_confidence=0.03")
+    arguments = ("fold=0", *UNSEEN, "train.epochs=1", *pseudo, "run=taught")
     output = with_unseen.call(*arguments).stdout
-    assert "of 60 test images, as runs/smoke/fold0/test.parquet reads them" in output
+    assert "of 30 test images" in output
     plain, taught = (
         pd.read_csv(with_unseen.folder / f"runs/{run}/fold0/graphemes.csv")["images"].sum()
         for run in ("smoke", "taught")

@@ -37,13 +37,13 @@ HELP = """usage: ./run.sh [command] key=value ...
 commands (the first is the default)
 {commands}
   test         run the tests; what follows goes to pytest
+  help         print more about commands, settings or groups of settings: `help train.epochs`, `help train`
 
 settings that people use most
   fold=0, fold=[0,2], fold=all    which folds                    run=<name>       where it is kept: runs/<name>/
   config=<preset>                 a file of configs/             overwrite=true   train a finished fold again
   data.root=<folder>              in the competition's format    train.epochs=10  train.batch_size=64
-More about a setting, a group of settings or a command: ./run.sh help train.epochs, ./run.sh help train.
-All settings: docs/settings.md."""
+docs/settings.md lists all settings, with default, range and unit."""
 
 LONGEST = 1000  # characters of a message
 
@@ -91,16 +91,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def explain(error: Exception) -> str:
-    """What went wrong and what a person can do; "" for a bug."""
-    kind = type(error).__name__  # by its name: torch and concurrent.futures are not imported here
+    """Say what went wrong and what a person can do; "" for a bug."""
+    name = type(error).__name__  # torch and concurrent.futures, whose errors have these names, are not imported here
     if isinstance(error, InputError):
         return f"{'Settings' if isinstance(error, ConfigError) else 'Input'}: {error}"
     if isinstance(error, OSError):
         remedy = next((remedy for remedy, numbers in MENDABLE.items() if error.errno in numbers), "")
         return f"Files: {error.filename or 'writing'}: {error.strerror}. {remedy}" if remedy else ""
-    if isinstance(error, MemoryError) or kind == "OutOfMemoryError":
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
         return f"Memory: {first_line(error)} Try a smaller train.batch_size."
-    if kind == "BrokenProcessPool" or "DataLoader" in str(error):
+    if name == "BrokenProcessPool" or "DataLoader" in str(error):
         remedy = "Is memory full? Type the same again to resume; data.num_workers=0 needs no workers."
         return f"Memory: {first_line(error)} {remedy}"
     return ""
@@ -114,7 +114,7 @@ def has_lost_another(error: Exception) -> bool:
 
 
 def tell(text: str) -> None:
-    """Print to stderr. A damaged file's content may be endless, or have orders to the terminal."""
+    """Print to stderr. The text may quote a damaged file, whose content is endless or has orders to the terminal."""
     plain = "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
     print(f"{plain[:LONGEST]}{'...' if len(plain) > LONGEST else ''}", file=sys.stderr)
 

@@ -96,7 +96,7 @@ def test_a_setting_is_taken_as_written_or_refused_by_its_name(
 def test_a_strange_value_is_told_before_anything_slow(tmp_path: Path, key: str) -> None:
     """No image is there, so a value that nothing refuses ends with data.root, which is read first."""
     project = make_project(tmp_path / "project")
-    for value in STRANGE_VALUES[::4]:
+    for value in sorted({*STRANGE_VALUES[::4]} - {"smoke", "true", "yes"}):  # a preset; weights to download
         arguments = [f"{key}={value}"] if key == "config" else ["config=competition", f"{key}={value}"]
         assert call_told(project, "train", *arguments).returncode == 2
 
