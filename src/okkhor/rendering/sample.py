@@ -6,7 +6,7 @@ from pathlib import Path
 
 from okkhor.config_rendering import HandConfig, SampleConfig
 from okkhor.errors import InputError
-from okkhor.files import holding, replacing_folder, sync
+from okkhor.files import holding, replacing_folder
 from okkhor.rendering.competition_format import write_tables
 from okkhor.rendering.drawing import render_sample
 from okkhor.rendering.plan import plan_sample
@@ -43,11 +43,7 @@ def write_sample(sample: SampleConfig, hand: HandConfig) -> None:
         if root.exists() and any(root.iterdir()):
             raise InputError(f"{root} was not rendered with these settings: remove it, or set another sample.root")
         with replacing_folder(root) as folder:
-            folder.mkdir()
             plan = plan_sample(sample, hand)
             render_sample(folder, plan, sample, hand)
             write_tables(folder, plan)
             (folder / SETTINGS_FILE).write_text(settings_text(sample, hand), encoding="utf-8")
-            for path in (*folder.iterdir(), folder):
-                sync(path)
-        sync(root.parent)
