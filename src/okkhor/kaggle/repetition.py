@@ -7,29 +7,17 @@ import pandas as pd
 
 from okkhor.data.competition import TestSet
 from okkhor.data.shards import read_images
-from okkhor.rendering.competition_format import (
-    ROWS_PER_GROUP,
-    image_id,
-    make_table,
-    open_writer,
-    shard_ranges,
-    write_csv,
-)
-from okkhor.schema import NUM_PIXELS, SUBMISSION_ORDER
+from okkhor.rendering.competition_format import image_id, shard_ranges, write_csv, write_shard
+from okkhor.schema import SUBMISSION_ORDER
 
 
 def write_repeated(test: TestSet, num_copies: int, num_shards: int, folder: Path) -> None:
     """Write test.csv and shards in the competition's order: of N images, Test_<k> is image k % N of the shards."""
     folder.mkdir(parents=True)
     pixels = np.concatenate([block for shard in test.shards for _, block in read_images(shard, folder)])
-    pixels = pixels.reshape(-1, NUM_PIXELS)
     num_images = len(pixels) * num_copies
     for shard, numbers in enumerate(shard_ranges(num_images, min(num_shards, num_images))):
-        with open_writer(folder / f"test_image_data_{shard}.parquet") as writer:
-            for start in range(numbers.start, numbers.stop, ROWS_PER_GROUP):
-                rows = range(start, min(start + ROWS_PER_GROUP, numbers.stop))
-                columns = np.ascontiguousarray(pixels[np.array(rows) % len(pixels)].T)
-                writer.write_table(make_table(columns, "test", rows))
+        write_shard(pixels, "test", numbers, folder / f"test_image_data_{shard}.parquet")
     names = [image_id("test", number) for number in range(num_images)]
     rows_of_test = [(f"{name}_{head}", name, head) for name in names for head in SUBMISSION_ORDER]
     write_csv(folder / "test.csv", rows_of_test, ["row_id", "image_id", "component"])
