@@ -15,7 +15,7 @@ from okkhor.rendering.graphemes import CLASS_MAP_FILE, package_text
 from okkhor.rendering.plan import Plan
 from okkhor.schema import HEAD_NAMES, NUM_PIXELS, SUBMISSION_ORDER
 
-ROWS_PER_GROUP = 4096  # images: 132 MB of pixels are in memory at a time; each group costs 2 s, however small
+ROWS_PER_GROUP = 4096  # images: 132 MB of pixels, twice in memory at a time; each group costs 2 s, however small
 SCHEMA = pa.schema([("image_id", pa.string()), *((str(pixel), pa.uint8()) for pixel in range(NUM_PIXELS))])
 
 

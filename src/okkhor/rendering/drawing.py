@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -46,10 +45,8 @@ def start_workers(processes: int) -> Iterator[Executor]:
     On an error or an interrupt the waiting tasks are dropped.
     """
     processes = processes or len(os.sched_getaffinity(0))
-    workers: Executor
-    if processes == 1:
-        workers = ThreadPoolExecutor(1)
-    else:
+    workers: Executor = ThreadPoolExecutor(1)
+    if processes > 1:
         # spawn: a fork of a process in which torch or OpenCV have started threads may hang.
         workers = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _prepare_worker)
         with signals_held_back(signal.SIGINT):
@@ -64,7 +61,7 @@ def start_workers(processes: int) -> Iterator[Executor]:
 def _prepare_worker() -> None:
     """Give OpenCV one thread, and end the process when its parent is killed; Ctrl-C is left to the parent."""
     cv2.setNumThreads(1)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
 def render_sample(folder: Path, plan: Plan, sample: SampleConfig, ranges: HandConfig) -> None:
