@@ -17,8 +17,8 @@ from okkhor.kaggle.rehearsal import (
     judge_repeated,
     judge_resources,
     judge_submission,
+    repeat_targets,
 )
-from okkhor.kaggle.repetition import repeat_targets
 from okkhor.pipeline.decision import Decision
 from okkhor.schema import SUBMISSION_ORDER
 

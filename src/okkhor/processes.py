@@ -69,7 +69,7 @@ def end_with_parent() -> None:
 
 
 def measure_peak(process: int | str = "self") -> int:
-    """The most memory that a process has had in RAM so far, bytes; 0 once it has ended (getrusage gives the parent's)."""
+    """The most RAM that a process has held so far, bytes; 0 once it has ended. getrusage's begins with the parent's."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:

@@ -2,21 +2,18 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from okkhor.config import Config
-from okkhor.kaggle.kernel_code import (
-    PLAN_FILE,
-    describe_dataset,
-    describe_kernel,
-    make_notebook,
-    make_script,
-    make_slug,
-)
+from okkhor.errors import InputError
+from okkhor.kaggle import kernel_code
 from okkhor.kaggle.plan import KernelMember, KernelPlan, write_plan
-from okkhor.kaggle.wheel import build_wheel
+from okkhor.kaggle.sandbox import last_line
 from okkhor.pipeline.ensemble import Ensemble
 from okkhor.pipeline.run import Run
 from okkhor.settings import load_stored
@@ -25,6 +22,8 @@ PACKAGES = Path("dist")
 LOCK = PACKAGES / ".lock"  # one process at a time writes packages, or rehearses one
 DATASET, KERNEL = "dataset", "kernel"  # the folders of a package; each is uploaded
 SCRIPT, NOTEBOOK = "predict.py", "predict.ipynb"
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", "src")
+OPTIONS = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check")
 
 
 def plan_run(config: Config, arguments: Sequence[str]) -> tuple[KernelPlan, list[Run]]:
@@ -80,14 +79,41 @@ def write_package(folder: Path, plan: KernelPlan, members: Sequence[Run], config
     for member in members:
         for fold in member.folds:
             shutil.copyfile(member.weights(fold), dataset / weights_name(member, fold))
-    write_plan(plan, dataset / PLAN_FILE)
+    write_plan(plan, dataset / kernel_code.PLAN_FILE)
     build_wheel(dataset)
-    slug = make_slug(config.run)
-    write_json(describe_dataset(config.kaggle.user, slug), dataset / "dataset-metadata.json")
-    write_json(describe_kernel(config.kaggle.user, slug, NOTEBOOK), kernel / "kernel-metadata.json")
-    (kernel / SCRIPT).write_text(make_script(config.run), encoding="utf-8")
-    write_json(make_notebook(config.run), kernel / NOTEBOOK)
+    slug = kernel_code.make_slug(config.run)
+    write_json(kernel_code.describe_dataset(config.kaggle.user, slug), dataset / "dataset-metadata.json")
+    write_json(kernel_code.describe_kernel(config.kaggle.user, slug, NOTEBOOK), kernel / "kernel-metadata.json")
+    (kernel / SCRIPT).write_text(kernel_code.make_script(config.run), encoding="utf-8")
+    write_json(kernel_code.make_notebook(config.run), kernel / NOTEBOOK)
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel of this checkout into a folder. Raises InputError if this is no checkout, or if pip fails."""
+    project = Path(__file__).resolve().parents[3]
+    if not (project / "pyproject.toml").exists():
+        raise InputError(f"{project} is no checkout of Okkhor: it has no pyproject.toml. Clone the repository.")
+    # a build leaves files, and takes in those of an older build; the next one removes what a killed one left here
+    with tempfile.TemporaryDirectory(dir=folder.resolve()) as copy:
+        copy_sources(project, Path(copy))
+        command = [sys.executable, "-m", "pip", "wheel", *OPTIONS, "--wheel-dir", str(folder), copy]
+        built = subprocess.run(command, capture_output=True, text=True)
+    if built.returncode:
+        raise InputError(
+            f"The wheel of this package could not be built: {last_line(built.stdout + built.stderr)}\n"
+            f"It needs pip and setuptools 77 or newer in {sys.executable}."
+        )
+    return next(folder.glob("okkhor-*.whl"))
+
+
+def copy_sources(project: Path, folder: Path) -> None:
+    """Copy the files one by one: shutil.copytree joins the errors of a full disk into one without an errno."""
+    for path in [path for name in SOURCES for path in (project / name, *(project / name).rglob("*"))]:
+        own = path.relative_to(project)
+        if path.is_file() and not any(part == "__pycache__" or part.endswith(".egg-info") for part in own.parts):
+            (folder / own).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / own)
