@@ -8,7 +8,7 @@ import pytest
 
 from okkhor.config import RehearseConfig
 from okkhor.data import competition as data
-from okkhor.kaggle.plan import KernelPlan
+from okkhor.kaggle.kernel import KernelPlan
 from okkhor.kaggle.rehearsal import (
     HIDDEN_IMAGES,
     KernelRun,

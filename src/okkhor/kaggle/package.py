@@ -12,7 +12,7 @@ from typing import Any
 from okkhor.config import Config
 from okkhor.errors import InputError
 from okkhor.kaggle import kernel_code
-from okkhor.kaggle.plan import KernelMember, KernelPlan, write_plan
+from okkhor.kaggle.kernel import KernelMember, KernelPlan, write_plan
 from okkhor.kaggle.sandbox import last_line
 from okkhor.pipeline.ensemble import Ensemble
 from okkhor.pipeline.run import Run

@@ -16,9 +16,9 @@ from okkhor.data.competition import TestSet
 from okkhor.data.shards import read_images
 from okkhor.errors import InputError
 from okkhor.files import holding
+from okkhor.kaggle.kernel import KernelPlan
 from okkhor.kaggle.kernel_code import COMPETITION, ROOT_VARIABLE
 from okkhor.kaggle.package import DATASET, KERNEL, LOCK, PACKAGES, SCRIPT
-from okkhor.kaggle.plan import KernelPlan
 from okkhor.kaggle.sandbox import can_cut_network, last_line, run_in_sandbox
 from okkhor.pipeline.run import RUNS
 from okkhor.processes import bound_to_this_process
