@@ -20,17 +20,12 @@ def main(arguments: Sequence[str]) -> None:
     partial = root.with_name(f".{root.name}.download")
     files = fetch(root.name, partial)
     try:
-        num_train, num_test = count_images(files)
+        train, test = read_train_set(files), read_test_set(files)
+        if test is None:
+            raise InputError(f"{files}: found no test.csv.")
     except InputError as error:
         raise InputError(f"{error}\nWhat was downloaded is kept in {partial}; delete it to download anew.") from error
     files.rename(root)
     shutil.rmtree(partial)
-    print(f"{root}: {num_train:,} train images, {num_test:,} test images, checked. To train: ./run.sh fold=0")
-
-
-def count_images(root: Path) -> tuple[int, int]:
-    """The numbers of train and test images. Raises InputError for files that differ from Kaggle's."""
-    train, test = read_train_set(root), read_test_set(root)
-    if test is None:
-        raise InputError(f"{root}: found no test.csv.")
-    return len(train.table), test.table["image_id"].nunique()
+    num_test = test.table["image_id"].nunique()
+    print(f"{root}: {len(train.table):,} train images, {num_test:,} test images, checked. To train: ./run.sh fold=0")
