@@ -3,7 +3,7 @@
 from io import BytesIO
 
 from okkhor.pipeline.reader import Reader, load_scan
-from okkhor.rendering.outlines import draw_outline, read_shown_components
+from okkhor.rendering.fonts import draw_outline, read_shown_components
 from okkhor.schema import HEADS
 
 MOST_PIXELS = 1_000_000  # of a drawing; the page's sheet has 708 x 411

@@ -55,15 +55,8 @@ def plan_ensemble(config: Config, arguments: Sequence[str]) -> tuple[KernelPlan,
 
 def plan_member(name: str, run: Run, stored: Config) -> KernelMember:
     """Describe a member for the plan. stored: its run's settings."""
-    return KernelMember(
-        name=name,
-        weights=tuple(weights_name(run, fold) for fold in run.folds),
-        num_views=run.num_views,
-        batch_size=stored.train.batch_size,
-        precision=stored.train.precision,
-        data=stored.data,
-        model=stored.model,
-    )
+    weights, train = tuple(weights_name(run, fold) for fold in run.folds), stored.train
+    return KernelMember(name, weights, run.num_views, train.batch_size, train.precision, stored.data, stored.model)
 
 
 def weights_name(run: Run, fold: int) -> str:
