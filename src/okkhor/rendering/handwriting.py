@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from okkhor.rendering.fonts import BODY_HEIGHT
@@ -11,6 +12,8 @@ from okkhor.rendering.glyphs import Glyph
 from okkhor.rendering.hands import ZONE_EDGES, Habits, Hand, Warp, draw_warp
 from okkhor.rendering.strokes import POINT_STEP, Points
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
+
+Floats = NDArray[np.float64]
 
 OWN_SHARE = 0.6  # of the strength of warp and zones that is an image's own; the rest is the hand's
 LARGEST = (0.94, 0.95)  # share of the image's width and height that a glyph may have
@@ -35,7 +38,7 @@ SHORTEST = 5  # points of a stroke whose ends may change
 LIFTABLE = 12  # points: a longer head line may have a gap
 
 
-def write_glyph(glyph: Glyph, hand: Hand, generator: np.random.Generator) -> list[Points]:
+def write_glyph(glyph: Glyph, hand: Hand, generator: Generator) -> list[Points]:
     """Return the strokes that the hand draws, each (N, 3) float32: x, y and the pen's width in pixels."""
     habits = hand.habits
     strokes = [round_corners(stroke, habits["roundness"]) for stroke in move_signs(glyph, habits["signs"], generator)]
@@ -53,7 +56,7 @@ def write_glyph(glyph: Glyph, hand: Hand, generator: np.random.Generator) -> lis
     return np.split(np.column_stack([pixels, width]).astype(np.float32), np.cumsum(lengths)[:-1])
 
 
-def move_signs(glyph: Glyph, strength: float, generator: np.random.Generator) -> list[Points]:
+def move_signs(glyph: Glyph, strength: float, generator: Generator) -> list[Points]:
     """Return the strokes; those of each part are shifted, scaled and turned together."""
     num_parts = len(glyph.boxes)
     shifts = generator.normal(0, strength, (num_parts, 2))
@@ -83,7 +86,7 @@ def round_corners(stroke: Points, roundness: float) -> Points:
     return np.asarray(smooth[reach:-reach], np.float32)
 
 
-def redraw_ends(strokes: Sequence[Points], habits: Habits, generator: np.random.Generator) -> list[Points]:
+def redraw_ends(strokes: Sequence[Points], habits: Habits, generator: Generator) -> list[Points]:
     """Return the strokes, each (N, 3), with other ends; a head line may get a gap or be left out."""
     redrawn: list[Points] = []
     for stroke in strokes:
@@ -94,7 +97,7 @@ def redraw_ends(strokes: Sequence[Points], habits: Habits, generator: np.random.
     return redrawn or list(strokes)
 
 
-def redraw_both_ends(stroke: Points, habits: Habits, generator: np.random.Generator) -> Points:
+def redraw_both_ends(stroke: Points, habits: Habits, generator: Generator) -> Points:
     """Draw both ends of a stroke on, or cut them back."""
     lengths = generator.normal(0, 1, 2)
     curls = generator.normal(0, CURL, 2)
@@ -134,7 +137,7 @@ def move_end(stroke: Points, length: float, curl: float) -> Points:
     return np.concatenate([stroke, tips])
 
 
-def redraw_head_line(stroke: Points, habits: Habits, generator: np.random.Generator) -> list[Points]:
+def redraw_head_line(stroke: Points, habits: Habits, generator: Generator) -> list[Points]:
     """Return a head line whole, with a gap or not at all; any other stroke unchanged."""
     if len(stroke) < SHORTEST or (np.abs(stroke[:, 1]) >= HEAD_LINE_REACH).any():
         return [stroke]
@@ -147,7 +150,7 @@ def redraw_head_line(stroke: Points, habits: Habits, generator: np.random.Genera
     return [stroke]
 
 
-def draw_line_over_sign(strokes: Sequence[Points], generator: np.random.Generator) -> list[Points]:
+def draw_line_over_sign(strokes: Sequence[Points], generator: Generator) -> list[Points]:
     """Add a head line that begins over the vowel sign before the letter to the strokes, each (N, 3).
 
     A font leads the head line down into ে; a hand draws it on to the left, over the sign.
@@ -164,9 +167,7 @@ def draw_line_over_sign(strokes: Sequence[Points], generator: np.random.Generato
     return [*strokes, line.astype(np.float32)]
 
 
-def widen_loops(
-    points: NDArray[np.float64], loops: Points, widening: float, generator: np.random.Generator
-) -> NDArray[np.float64]:
+def widen_loops(points: Floats, loops: Points, widening: float, generator: Generator) -> Floats:
     """Move the points (N, 2) away from the middles of small loops (K, 2), by another amount for each loop."""
     for middle in loops:
         away = points - middle
@@ -175,9 +176,7 @@ def widen_loops(
     return points
 
 
-def loosen(
-    points: NDArray[np.float64], lengths: Sequence[int], habits: Habits, generator: np.random.Generator
-) -> NDArray[np.float64]:
+def loosen(points: Floats, lengths: Sequence[int], habits: Habits, generator: Generator) -> Floats:
     """Shift, turn, scale and bend each stroke a little by itself, with a tremor; points: (N, 2) of all strokes."""
     starts = np.cumsum([0, *lengths[:-1]])
     counts = np.array(lengths)
@@ -193,7 +192,7 @@ def loosen(
     return moved + bent + generator.normal(0, habits["tremor"], points.shape)
 
 
-def reshape(places: NDArray[np.float64], hand: Hand, generator: np.random.Generator) -> NDArray[np.float64]:
+def reshape(places: Floats, hand: Hand, generator: Generator) -> Floats:
     """Move points (N, 2), in letter bodies, by the hand's habits of height, zones, warp, aspect, slant and slope."""
     own, shared, habits = OWN_SHARE, np.sqrt(1 - OWN_SHARE**2), hand.habits
     x, y = places.T
@@ -205,27 +204,25 @@ def reshape(places: NDArray[np.float64], hand: Hand, generator: np.random.Genera
     return (places + habits["warp"] * moves) @ matrix
 
 
-def scale_zones(values: NDArray[np.float64], zones: NDArray[np.float64]) -> NDArray[np.float64]:
+def scale_zones(values: Floats, zones: Floats) -> Floats:
     """Scale an axis (N,) piecewise: by exp(zone) between two ZONE_EDGES."""
     mapped = np.concatenate([[0.0], np.cumsum(np.diff(ZONE_EDGES) * np.exp(zones))]) + ZONE_EDGES[0]
     return np.interp(values, ZONE_EDGES, mapped)
 
 
-def displacement(places: NDArray[np.float64], warp: Warp) -> NDArray[np.float64]:
+def displacement(places: Floats, warp: Warp) -> Floats:
     """Return the shift (N, 2) of points (N, 2) by a warp."""
     amplitude, x_frequency, y_frequency, phase = np.moveaxis(warp, -1, 0)[..., None]
     return (amplitude * np.sin(x_frequency * places[:, 0] + y_frequency * places[:, 1] + phase)).sum(axis=1).T
 
 
-def vary_pressure(num_points: int, pressure: float, generator: np.random.Generator) -> NDArray[np.float64]:
+def vary_pressure(num_points: int, pressure: float, generator: Generator) -> Floats:
     """Return a slowly changing factor (num_points,) around 1."""
     levels = generator.normal(0, pressure, num_points // PRESSURE_PERIOD + 2)
     return np.exp(np.interp(np.arange(num_points) / PRESSURE_PERIOD, np.arange(len(levels)), levels))
 
 
-def place_on_paper(
-    places: NDArray[np.float64], habits: Habits, generator: np.random.Generator
-) -> tuple[NDArray[np.float64], float]:
+def place_on_paper(places: Floats, habits: Habits, generator: Generator) -> tuple[Floats, float]:
     """Return points (N, 2) in pixels of the image, and the scale in pixels per letter body."""
     low, high = places.min(axis=0), places.max(axis=0)
     extent = np.maximum(high - low, 1e-3)
