@@ -1,6 +1,7 @@
 """`write_package`: the data set and the kernel of a run or ensemble, from `plan_run` or `plan_ensemble`."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -9,14 +10,46 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from okkhor.config import Config
+from okkhor.config import COMPETITION_ROOT, Config
 from okkhor.errors import InputError
-from okkhor.kaggle import kernel_code
 from okkhor.kaggle.kernel import KernelMember, KernelPlan, write_plan
 from okkhor.kaggle.sandbox import last_line
 from okkhor.pipeline.ensemble import Ensemble
 from okkhor.pipeline.run import Run
 from okkhor.settings import load_stored
+
+COMPETITION = COMPETITION_ROOT.rpartition("/")[2]
+NO_USER = "INSERT_USER_HERE"
+LONGEST_SLUG = 50  # characters, of a data set and its title
+PLAN_FILE = "okkhor-plan.json"
+"""The file by which the kernel finds our data set."""
+ROOT_VARIABLE = "OKKHOR_KAGGLE"
+"""The environment variable by which a rehearsal replaces /kaggle with its own folder."""
+
+TITLE = "Predicts the test images of the competition with {name}, without internet. Made by ./run.sh package."
+
+CODE = f'''import os
+import sys
+from pathlib import Path
+
+KAGGLE = Path(os.environ.get("{ROOT_VARIABLE}", "/kaggle"))
+
+
+def find(name):
+    """The file of that name, in whatever folder below input/ it is mounted."""
+    for folder, _, names in os.walk(KAGGLE / "input", followlinks=True):
+        if name in names:
+            return Path(folder) / name
+    raise SystemExit(f"{{KAGGLE}}/input has no {{name}}: add the competition and the data set as inputs.")
+
+
+plan = find("{PLAN_FILE}")
+sys.path.insert(0, str(next(plan.parent.glob("okkhor-*.whl"))))  # Kaggle's image has all other packages
+
+from okkhor.kaggle.kernel import predict_offline
+
+predict_offline(plan, find("test.csv").parent, KAGGLE / "working/submission.csv")
+'''
 
 PACKAGES = Path("dist")
 LOCK = PACKAGES / ".lock"  # one process at a time writes packages, or rehearses one
@@ -72,17 +105,62 @@ def write_package(folder: Path, plan: KernelPlan, members: Sequence[Run], config
     for member in members:
         for fold in member.folds:
             shutil.copyfile(member.weights(fold), dataset / weights_name(member, fold))
-    write_plan(plan, dataset / kernel_code.PLAN_FILE)
+    write_plan(plan, dataset / PLAN_FILE)
     build_wheel(dataset)
-    slug = kernel_code.make_slug(config.run)
-    write_json(kernel_code.describe_dataset(config.kaggle.user, slug), dataset / "dataset-metadata.json")
-    write_json(kernel_code.describe_kernel(config.kaggle.user, slug, NOTEBOOK), kernel / "kernel-metadata.json")
-    (kernel / SCRIPT).write_text(kernel_code.make_script(config.run), encoding="utf-8")
-    write_json(kernel_code.make_notebook(config.run), kernel / NOTEBOOK)
+    slug = make_slug(config.run)
+    write_json(describe_dataset(config.kaggle.user, slug), dataset / "dataset-metadata.json")
+    write_json(describe_kernel(config.kaggle.user, slug, NOTEBOOK), kernel / "kernel-metadata.json")
+    (kernel / SCRIPT).write_text(make_script(config.run), encoding="utf-8")
+    write_json(make_notebook(config.run), kernel / NOTEBOOK)
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def make_script(name: str) -> str:
+    """The kernel as a Python file. name: of the run or ensemble."""
+    return f'"""{TITLE.format(name=name)}"""\n\n{CODE}'
+
+
+def make_notebook(name: str) -> dict[str, Any]:
+    """The same code as a notebook of one cell, in the format nbformat 4.5."""
+    title = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": TITLE.format(name=name)}
+    code = {"cell_type": "code", "id": "predict", "metadata": {}, "execution_count": None, "outputs": []}
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": [title, code | {"source": CODE}]}
+
+
+def make_slug(name: str) -> str:
+    """The last part of the address on Kaggle: lowercase Latin letters, digits and hyphens."""
+    latin = re.sub(r"[^a-z0-9]+", "-", f"okkhor-{name}".lower())[:LONGEST_SLUG].strip("-")
+    return latin if latin != "okkhor" else "okkhor-package"
+
+
+def describe_dataset(user: str, slug: str) -> dict[str, Any]:
+    """The content of dataset-metadata.json. Kaggle derives the slug from the title."""
+    return {
+        "title": slug.replace("-", " "),
+        "id": f"{user or NO_USER}/{slug}",
+        "licenses": [{"name": "other"}],  # the training images have their own terms
+    }
+
+
+def describe_kernel(user: str, slug: str, code_file: str) -> dict[str, Any]:
+    """The content of kernel-metadata.json; without internet, as the competition demands."""
+    return {
+        "id": f"{user or NO_USER}/{slug}",
+        "title": slug.replace("-", " "),
+        "code_file": code_file,
+        "language": "python",
+        "kernel_type": "notebook",
+        "is_private": True,
+        "enable_gpu": True,
+        "enable_internet": False,
+        "competition_sources": [COMPETITION],
+        "dataset_sources": [f"{user or NO_USER}/{slug}"],
+    }
 
 
 def build_wheel(folder: Path) -> Path:

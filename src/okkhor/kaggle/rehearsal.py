@@ -17,12 +17,11 @@ from okkhor.data.shards import read_images
 from okkhor.errors import InputError
 from okkhor.files import holding
 from okkhor.kaggle.kernel import KernelPlan
-from okkhor.kaggle.kernel_code import COMPETITION, ROOT_VARIABLE
-from okkhor.kaggle.package import DATASET, KERNEL, LOCK, PACKAGES, SCRIPT
+from okkhor.kaggle.package import COMPETITION, DATASET, KERNEL, LOCK, PACKAGES, ROOT_VARIABLE, SCRIPT
 from okkhor.kaggle.sandbox import can_cut_network, last_line, run_in_sandbox
 from okkhor.pipeline.run import RUNS
 from okkhor.processes import bound_to_this_process
-from okkhor.rendering.competition_format import image_id, shard_ranges, write_csv, write_shard
+from okkhor.rendering.sample import image_id, shard_ranges, write_csv, write_shard
 from okkhor.schema import HEADS, SUBMISSION_ORDER
 from okkhor.scoring.submission import SUBMISSIONS
 from okkhor.training.device import choose_device

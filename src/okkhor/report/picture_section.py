@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -135,9 +134,7 @@ def find_layer(network: nn.Module, image: Tensor) -> str | None:
     return fine[-1] if fine else None
 
 
-def picture_activation(
-    run: RunData, shown: Predictions, maps: Mapping[str, NDArray[np.float32]], row: int
-) -> Activation:
+def picture_activation(run: RunData, shown: Predictions, maps: dict[str, NDArray[np.float32]], row: int) -> Activation:
     """One image for each head, coloured by its map. maps: of the shown images, as map_activation gives them."""
     assert run.images is not None
     assert shown.labels is not None
