@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from okkhor.config_rendering import HandConfig
 from okkhor.rendering.fonts import find_faces, shapes_well
-from okkhor.rendering.glyphs import Glyph, trace_glyph
 from okkhor.rendering.graphemes import read_graphemes
 from okkhor.rendering.hands import Hand, draw_hand, vary_hand
 from okkhor.rendering.handwriting import (
@@ -22,7 +21,7 @@ from okkhor.rendering.handwriting import (
     redraw_head_line,
     write_glyph,
 )
-from okkhor.rendering.strokes import Points
+from okkhor.rendering.strokes import Glyph, Points, trace_glyph
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 

@@ -140,11 +140,8 @@ def make_slug(name: str) -> str:
 
 def describe_dataset(user: str, slug: str) -> dict[str, Any]:
     """The content of dataset-metadata.json. Kaggle derives the slug from the title."""
-    return {
-        "title": slug.replace("-", " "),
-        "id": f"{user or NO_USER}/{slug}",
-        "licenses": [{"name": "other"}],  # the training images have their own terms
-    }
+    licenses = [{"name": "other"}]  # the training images have their own terms
+    return {"title": slug.replace("-", " "), "id": f"{user or NO_USER}/{slug}", "licenses": licenses}
 
 
 def describe_kernel(user: str, slug: str, code_file: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`draw_grapheme` draws one image, `start_workers` starts processes that draw, `FreshImages` is what an epoch adds."""
+"""`draw_grapheme` draws an image, `start_workers` starts processes for it, `FreshImages` renders an epoch's images."""
 
 import multiprocessing
 import os

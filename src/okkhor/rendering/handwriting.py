@@ -8,9 +8,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from okkhor.rendering.fonts import BODY_HEIGHT
-from okkhor.rendering.glyphs import Glyph
 from okkhor.rendering.hands import ZONE_EDGES, Habits, Hand, Warp, draw_warp
-from okkhor.rendering.strokes import POINT_STEP, Points
+from okkhor.rendering.strokes import POINT_STEP, Glyph, Points
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 Floats = NDArray[np.float64]

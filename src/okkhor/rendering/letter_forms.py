@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from okkhor.rendering.fonts import BODY_HEIGHT, Face, load_font, shape_numbers
-from okkhor.rendering.glyphs import Glyph, trace_glyph
 from okkhor.rendering.graphemes import HASANTA, package_text
-from okkhor.rendering.strokes import POINT_STEP, Points
+from okkhor.rendering.strokes import POINT_STEP, Glyph, Points, trace_glyph
 
 CARRIERS = "কপটল"  # letters that a sign is tried on, until one keeps its own glyph beside the sign's
 HEAD_LINE_DEPTH = 0.08  # letter bodies: ink that is no farther from the head line belongs to it

@@ -15,6 +15,7 @@ from okkhor.rendering.graphemes import Grapheme, order_by_coverage, read_graphem
 from okkhor.rendering.hands import Hand, make_hands
 
 T = TypeVar("T")
+Graphemes = Sequence[Grapheme]
 
 SPLITS = ("train", "test")
 UNSEEN_PRIVATE = 0.88  # share of the competition's test images of unseen graphemes that were private
@@ -50,7 +51,7 @@ def plan_sample(sample: SampleConfig, ranges: HandConfig) -> Plan:
     }
 
 
-def choose_unseen(train: Sequence[Grapheme], sample: SampleConfig, face: Face, generator: Generator) -> list[Grapheme]:
+def choose_unseen(train: Graphemes, sample: SampleConfig, face: Face, generator: Generator) -> list[Grapheme]:
     """Choose sample.unseen_graphemes graphemes that train lacks and the face shapes well."""
     num = sample.unseen_graphemes
     if num > sample.test_images:
@@ -65,18 +66,14 @@ def choose_unseen(train: Sequence[Grapheme], sample: SampleConfig, face: Face, g
     return chosen
 
 
-def plan_train(graphemes: Sequence[Grapheme], hands: Sequence[Hand], num_each: int, generator: Generator) -> list[Item]:
+def plan_train(graphemes: Graphemes, hands: Sequence[Hand], num_each: int, generator: Generator) -> list[Item]:
     """Plan `num_each` images of each grapheme, by as many hands as possible, in random order."""
     pairs = [(grapheme, hand) for grapheme in graphemes for hand in choose_hands(grapheme, hands, num_each, generator)]
     return [Item(number, *pairs[index]) for number, index in enumerate(generator.permutation(len(pairs)))]
 
 
 def plan_test(
-    graphemes: Sequence[Grapheme],
-    unseen: Sequence[Grapheme],
-    hands: Sequence[Hand],
-    num_images: int,
-    generator: Generator,
+    graphemes: Graphemes, unseen: Graphemes, hands: Sequence[Hand], num_images: int, generator: Generator
 ) -> list[Item]:
     """Plan one image of each unseen grapheme, the rest spread evenly over the train graphemes, in random order."""
     seen = take_in_turn(graphemes, num_images - len(unseen), generator)
