@@ -98,20 +98,17 @@ def predict_members(plan: KernelPlan, weights: Path, test: TestSet) -> list[Pred
 
     Each shard is decoded once for all members. A mean is taken block by block: a member has one table in memory.
     """
-    members = [load_member(member, weights) for member in plan.members]
+    members = []
+    for member in plan.members:
+        precision = choose_precision(member.precision, choose_device("auto"))
+        print(f"{member.name}: {', '.join(member.weights)} in {str(precision.dtype)[6:]} on {precision.device}.")
+        networks = {
+            name: load_network(weights / name, member.model, member.data.size, precision) for name in member.weights
+        }
+        members.append(Networks(networks, member.data, member.batch_size, precision, member.num_views))
     scratch = Path(tempfile.gettempdir())  # decoded shards: 1.6 GB, too much for working/
     means = (
         [combine(tables, list(member.by_name)) for member, tables in zip(members, block, strict=True)]
         for block in predict_blocks(members, test, scratch)
     )
     return collect(means)
-
-
-def load_member(member: KernelMember, weights: Path) -> Networks:
-    """Load a member's networks from the folder `weights`."""
-    precision = choose_precision(member.precision, choose_device("auto"))
-    print(f"{member.name}: {', '.join(member.weights)} in {str(precision.dtype)[6:]} on {precision.device}.")
-    networks = {
-        name: load_network(weights / name, member.model, member.data.size, precision) for name in member.weights
-    }
-    return Networks(networks, member.data, member.batch_size, precision, member.num_views)

@@ -166,9 +166,15 @@ def build_wheel(folder: Path) -> Path:
     if not (project / "pyproject.toml").exists():
         raise InputError(f"{project} is no checkout of Okkhor: it has no pyproject.toml. Clone the repository.")
     # a build leaves files, and takes in those of an older build; the next one removes what a killed one left here
-    with tempfile.TemporaryDirectory(dir=folder.resolve()) as copy:
-        copy_sources(project, Path(copy))
-        command = [sys.executable, "-m", "pip", "wheel", *OPTIONS, "--wheel-dir", str(folder), copy]
+    with tempfile.TemporaryDirectory(dir=folder.resolve()) as temporary:
+        copy = Path(temporary)
+        # one by one: shutil.copytree joins the errors of a full disk into one without an errno
+        for path in [path for name in SOURCES for path in (project / name, *(project / name).rglob("*"))]:
+            own = path.relative_to(project)
+            if path.is_file() and not any(part == "__pycache__" or part.endswith(".egg-info") for part in own.parts):
+                (copy / own).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, copy / own)
+        command = [sys.executable, "-m", "pip", "wheel", *OPTIONS, "--wheel-dir", str(folder), temporary]
         built = subprocess.run(command, capture_output=True, text=True)
     if built.returncode:
         raise InputError(
@@ -176,12 +182,3 @@ def build_wheel(folder: Path) -> Path:
             f"It needs pip and setuptools 77 or newer in {sys.executable}."
         )
     return next(folder.glob("okkhor-*.whl"))
-
-
-def copy_sources(project: Path, folder: Path) -> None:
-    """Copy the files one by one: shutil.copytree joins the errors of a full disk into one without an errno."""
-    for path in [path for name in SOURCES for path in (project / name, *(project / name).rglob("*"))]:
-        own = path.relative_to(project)
-        if path.is_file() and not any(part == "__pycache__" or part.endswith(".egg-info") for part in own.parts):
-            (folder / own).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, folder / own)

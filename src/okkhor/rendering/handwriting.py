@@ -51,8 +51,9 @@ def write_glyph(glyph: Glyph, hand: Hand, generator: Generator) -> list[Points]:
     pixels, scale = place_on_paper(reshape(places, hand, generator), habits, generator)
     width = 1 + habits["contrast"] * (np.clip(points[:, 2], 0.4, 2.2) - 1)
     pen = min(max(habits["pen"], THINNEST), THICKEST * scale)
-    width = pen * width * vary_pressure(len(points), habits["pressure"], generator)
-    return np.split(np.column_stack([pixels, width]).astype(np.float32), np.cumsum(lengths)[:-1])
+    levels = generator.normal(0, habits["pressure"], len(points) // PRESSURE_PERIOD + 2)
+    pressure = np.exp(np.interp(np.arange(len(points)) / PRESSURE_PERIOD, np.arange(len(levels)), levels))
+    return np.split(np.column_stack([pixels, pen * width * pressure]).astype(np.float32), np.cumsum(lengths)[:-1])
 
 
 def move_signs(glyph: Glyph, strength: float, generator: Generator) -> list[Points]:
@@ -213,12 +214,6 @@ def displacement(places: Floats, warp: Warp) -> Floats:
     """Return the shift (N, 2) of points (N, 2) by a warp."""
     amplitude, x_frequency, y_frequency, phase = np.moveaxis(warp, -1, 0)[..., None]
     return (amplitude * np.sin(x_frequency * places[:, 0] + y_frequency * places[:, 1] + phase)).sum(axis=1).T
-
-
-def vary_pressure(num_points: int, pressure: float, generator: Generator) -> Floats:
-    """Return a slowly changing factor (num_points,) around 1."""
-    levels = generator.normal(0, pressure, num_points // PRESSURE_PERIOD + 2)
-    return np.exp(np.interp(np.arange(num_points) / PRESSURE_PERIOD, np.arange(len(levels)), levels))
 
 
 def place_on_paper(places: Floats, habits: Habits, generator: Generator) -> tuple[Floats, float]:
