@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from helpers import Project
 
-from okkhor.bench.timing import Figure, Target, call_apart, measure_share, read_peak
+from okkhor.bench.timing import Figure, Target, call_apart, measure_share
+from okkhor.processes import measure_peak
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_the_peak_of_a_process_of_its_own_counts_what_it_held_and_nothing_of_our
     small, large = call_apart(len, b""), call_apart(len, ours[: 200 * 10**6])
     assert (small.result, large.result) == (0, 200 * 10**6)
     assert large.peak_bytes - small.peak_bytes > 190 * 10**6
-    assert small.peak_bytes < read_peak()
+    assert small.peak_bytes < measure_peak()
 
 
 def test_a_part_that_is_not_there_is_refused(project: Project) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from okkhor.config import ModelConfig
 from okkhor.label_triples import Labels
 from okkhor.models.network import create_network
-from okkhor.report.class_activation import MIN_PLACES, find_layer, map_activation
+from okkhor.report.picture_section import MIN_PLACES, find_layer, map_activation
 from okkhor.schema import HEAD_NAMES, HEADS
 
 SIZE = 48  # pixels

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from okkhor.config_rendering import HandConfig
 from okkhor.data.cache import open_cache
 from okkhor.data.pixels import prepare_image
+from okkhor.rendering.drawing import FreshImages
 from okkhor.rendering.fonts import find_faces, shapes_well
-from okkhor.rendering.fresh import FreshImages
 
 SIZE = 32  # pixels
 HANDWRITTEN, OTHERS = find_faces(())

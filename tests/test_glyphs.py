@@ -6,9 +6,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from okkhor.rendering.fonts import BODY_HEIGHT, Face, draw_text, find_faces, shapes_well
-from okkhor.rendering.glyphs import trace_glyph
 from okkhor.rendering.graphemes import read_graphemes
 from okkhor.rendering.skeleton import skeletonize
+from okkhor.rendering.strokes import trace_glyph
 
 HANDWRITTEN, PRINTED = find_faces(())
 

@@ -10,12 +10,18 @@ from numpy.typing import NDArray
 
 from okkhor.config_rendering import HandConfig
 from okkhor.rendering.fonts import find_faces, shapes_well
-from okkhor.rendering.glyphs import Glyph, trace_glyph
 from okkhor.rendering.graphemes import read_graphemes
 from okkhor.rendering.hands import Hand, draw_hand, vary_hand
-from okkhor.rendering.handwriting import move_signs, write_glyph
-from okkhor.rendering.stroke_ends import draw_line_over_sign, move_end, redraw_both_ends, redraw_ends, redraw_head_line
-from okkhor.rendering.strokes import Points
+from okkhor.rendering.handwriting import (
+    draw_line_over_sign,
+    move_end,
+    move_signs,
+    redraw_both_ends,
+    redraw_ends,
+    redraw_head_line,
+    write_glyph,
+)
+from okkhor.rendering.strokes import Glyph, Points, trace_glyph
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from okkhor.kaggle.kernel_code import describe_dataset, describe_kernel, make_notebook, make_script, make_slug
+from okkhor.kaggle.package import describe_dataset, describe_kernel, make_notebook, make_script, make_slug
 
 
 @pytest.mark.parametrize("name", ["sample", "smoke@tta3", "A_b.C-" + "9" * 90, "অক্ষর", "---"])

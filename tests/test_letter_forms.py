@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from okkhor.rendering.fonts import Face, find_faces, shapes_well
-from okkhor.rendering.glyphs import Glyph, trace_glyph
 from okkhor.rendering.graphemes import HASANTA, read_graphemes
 from okkhor.rendering.letter_forms import choose_variants, draw_forms, find_forms, join_letters, read_forms
+from okkhor.rendering.strokes import Glyph, trace_glyph
 
 HANDWRITTEN, PRINTED = find_faces(())
 GENERATOR = np.random.default_rng(0)

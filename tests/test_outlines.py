@@ -8,9 +8,8 @@ from helpers import pillow_font
 from matplotlib.path import Path as Outline
 from PIL import Image, ImageDraw
 
-from okkhor.rendering.fonts import DOTTED_CIRCLE, packaged_face
+from okkhor.rendering.fonts import DOTTED_CIRCLE, EM, OUTLINE_FONTS, draw_outline, packaged_face, read_shown_components
 from okkhor.rendering.graphemes import CONSONANT_TEXTS, read_components, read_graphemes
-from okkhor.rendering.outlines import EM, FONTS, draw_outline, read_shown_components
 
 POINTS = {"M": 1, "L": 1, "Q": 2, "C": 3, "Z": 1}
 CODES = {"M": Outline.MOVETO, "L": Outline.LINETO, "Q": Outline.CURVE3, "C": Outline.CURVE4, "Z": Outline.CLOSEPOLY}
@@ -42,7 +41,7 @@ def fill(path: Outline, left: int, top: int, right: int, bottom: int, step: int)
 def test_the_outline_covers_what_pillow_draws(text: str) -> None:
     drawn = draw_outline(text)
     assert drawn is not None
-    font = pillow_font(packaged_face(*FONTS[0]), EM)
+    font = pillow_font(packaged_face(*OUTLINE_FONTS[0]), EM)
     left, top, right, bottom = (round(edge) for edge in font.getbbox(text, anchor="ls"))
     image = Image.new("L", (right - left, bottom - top))
     ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font, anchor="ls")

@@ -15,7 +15,7 @@ from helpers import PROJECT, Project, make_predictions, make_run
 
 from okkhor.config import DataConfig, ModelConfig
 from okkhor.kaggle import rehearsal
-from okkhor.kaggle.plan import KernelMember, KernelPlan, read_plan, write_plan
+from okkhor.kaggle.kernel import KernelMember, KernelPlan, read_plan, write_plan
 from okkhor.label_triples import count_triples
 from okkhor.pipeline.decision import Decision
 from okkhor.predictions import Predictions

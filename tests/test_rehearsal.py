@@ -8,7 +8,7 @@ import pytest
 
 from okkhor.config import RehearseConfig
 from okkhor.data import competition as data
-from okkhor.kaggle.plan import KernelPlan
+from okkhor.kaggle.kernel import KernelPlan
 from okkhor.kaggle.rehearsal import (
     HIDDEN_IMAGES,
     KernelRun,
@@ -17,8 +17,8 @@ from okkhor.kaggle.rehearsal import (
     judge_repeated,
     judge_resources,
     judge_submission,
+    repeat_targets,
 )
-from okkhor.kaggle.repetition import repeat_targets
 from okkhor.pipeline.decision import Decision
 from okkhor.schema import SUBMISSION_ORDER
 

@@ -16,8 +16,8 @@ from helpers import Project, Refused, make_run
 
 from okkhor.config import Config, DataConfig, ModelConfig
 from okkhor.pipeline.mistakes import find_mistakes
+from okkhor.rendering.fonts import draw_outline
 from okkhor.rendering.graphemes import CLASS_MAP_FILE, package_text
-from okkhor.rendering.outlines import draw_outline
 from okkhor.report.page import Setting, write_report
 from okkhor.report.report import make_report
 from okkhor.report.run_data import open_images, read_run_data

@@ -10,11 +10,9 @@ from okkhor.config import Config
 def find_problems(config: Config) -> Iterator[str]:
     """Yield a line for each bad name or combination. The values themselves are within their ranges."""
     yield from _find_name_problems(config)
-    yield from _find_mixing_problems(config)
     yield from _find_loss_problems(config)
     yield from _find_decoding_problems(config)
-    yield from _find_batch_problems(config)
-    yield from _find_epoch_problems(config)
+    yield from _find_training_problems(config)
 
 
 def _find_name_problems(config: Config) -> Iterator[str]:
@@ -30,20 +28,16 @@ def _find_name_problems(config: Config) -> Iterator[str]:
         yield f"data.pseudo={config.data.pseudo}: a run can't learn from itself. Give this one another name."
 
 
-def _find_mixing_problems(config: Config) -> Iterator[str]:
-    mix = config.mix
+def _find_loss_problems(config: Config) -> Iterator[str]:
+    mix, model, loss = config.mix, config.model, config.loss
     for name in ("cutmix", "mixup", "fmix"):
         if getattr(mix, name) and not getattr(mix, f"{name}_alpha"):
             yield f"mix.{name}_alpha=0: a Beta distribution needs a number above 0."
     total = mix.cutmix + mix.mixup + mix.fmix
     if total > 1 + 1e-9:
         yield "mix.cutmix, mix.mixup and mix.fmix are probabilities of one choice: together at most 1."
-    if config.loss.hard_share < 1 and total > 0:
+    if loss.hard_share < 1 and total > 0:
         yield "loss.hard_share: no mixed image is easy. Set it to 1, or set mix.cutmix, mix.mixup and mix.fmix to 0."
-
-
-def _find_loss_problems(config: Config) -> Iterator[str]:
-    model, loss = config.model, config.loss
     weights = loss.head_weights
     if len(weights) != 3 or min(weights) < 0 or not math.isfinite(sum(weights)):
         yield f"loss.head_weights={list(weights)[:10]}: expected three numbers from 0: root, vowel, consonant."
@@ -63,8 +57,9 @@ def _find_decoding_problems(config: Config) -> Iterator[str]:
         yield "decode.rule=grapheme: ensemble.weights=stacking leaves the grapheme heads out. Use one of the two."
 
 
-def _find_batch_problems(config: Config) -> Iterator[str]:
-    size, micro_batches = config.train.batch_size, config.train.accumulate * config.launch.processes
+def _find_training_problems(config: Config) -> Iterator[str]:
+    train, optimizer = config.train, config.optimizer
+    size, micro_batches = train.batch_size, train.accumulate * config.launch.processes
     if size % micro_batches:
         yield (
             f"train.batch_size={size} does not divide into {micro_batches} micro-batches "
@@ -72,10 +67,6 @@ def _find_batch_problems(config: Config) -> Iterator[str]:
         )
     elif size // micro_batches < 2:
         yield f"train.batch_size={size}: {micro_batches} micro-batches have one image each, too few for batch norm."
-
-
-def _find_epoch_problems(config: Config) -> Iterator[str]:
-    train, optimizer = config.train, config.optimizer
     if optimizer.cycles > 1 and optimizer.schedule != "restarts":
         yield f"optimizer.cycles={optimizer.cycles}: only optimizer.schedule=restarts has several cycles."
     if optimizer.cycles > train.epochs or (optimizer.schedule == "restarts" and train.epochs % optimizer.cycles):

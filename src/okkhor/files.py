@@ -21,7 +21,10 @@ def replacing(path: Path) -> Iterator[Path]:
     one. The next process that writes the file removes what the killed one left beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = leftover.name.split(".")[-2]
+        if process.isdecimal() and not is_running(int(process)):
+            leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -30,14 +33,6 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove the temporary files beside `path` whose processes have ended."""
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        process = leftover.name.split(".")[-2]
-        if process.isdecimal() and not is_running(int(process)):
-            leftover.unlink(missing_ok=True)
 
 
 def is_running(process: int) -> bool:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,11 +57,24 @@ def signals_held_back(*numbers: signal.Signals) -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Wait for the parent's end, then end this process. Without it, a pool's worker would wait for tasks for ever."""
+    """End this process as soon as its parent ends. Without it, a pool's worker would wait for tasks for ever."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
+    assert parent is not None
+
+    def wait() -> None:
         parent.join()
         os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def measure_peak(process: int | str = "self") -> int:
+    """The most RAM that a process has held so far, bytes; 0 once it has ended. getrusage's begins with the parent's."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
 
 def bound_to_this_process(command: Sequence[str]) -> list[str]:

@@ -7,8 +7,7 @@ from dataclasses import asdict
 
 import torch
 
-from okkhor.bench.input import bench_cache, bench_loader
-from okkhor.bench.network import bench_predict, bench_train
+from okkhor.bench.parts import bench_cache, bench_loader, bench_predict, bench_train
 from okkhor.bench.timing import Figure
 from okkhor.config import Config
 from okkhor.errors import ConfigError

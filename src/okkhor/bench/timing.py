@@ -1,19 +1,16 @@
 """How the benchmark measures: `measure_share` in interleaved pairs, `call_apart` in a process with its own memory."""
 
 import multiprocessing
-import re
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
 import torch
 
-from okkhor.processes import end_with_parent
+from okkhor.processes import end_with_parent, measure_peak
 
 Work = Callable[[], int]
 """Processes images (or rows) and returns how many."""
@@ -91,20 +88,12 @@ class Apart(NamedTuple):
 
 def call_apart(function: Callable[..., object], *arguments: object) -> Apart:
     """Call a function in a fresh process, whose memory holds nothing else."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), end_with_parent) as pool:
         return pool.submit(_call, function, arguments, torch.get_num_threads()).result()
 
 
 def _call(function: Callable[..., object], arguments: tuple[object, ...], num_threads: int) -> Apart:
-    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(num_threads)
     started = read_clock()
     result = function(*arguments)
-    return Apart(result, read_clock() - started, read_peak())
-
-
-def read_peak() -> int:
-    """The peak of this process in RAM, bytes. getrusage's begins with the parent's peak."""
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found, "Linux tells it"
-    return int(found[1]) * 1024
+    return Apart(result, read_clock() - started, measure_peak())

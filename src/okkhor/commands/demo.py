@@ -3,7 +3,6 @@
 import socket
 from collections.abc import Sequence
 
-from okkhor.demo.answer import answer
 from okkhor.errors import ConfigError, check_extra
 from okkhor.pipeline.reader import open_reader
 from okkhor.pipeline.run import name_run
@@ -14,7 +13,7 @@ def main(arguments: Sequence[str]) -> None:
     check_extra("demo", "starlette", "uvicorn")
     from uvicorn import Config, Server  # an extra
 
-    from okkhor.demo.application import HOST, make_application
+    from okkhor.demo.application import HOST, answer, make_application
 
     name = name_run(arguments)
     settings = load_arguments(arguments)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from okkhor.errors import ConfigError
 from okkhor.files import holding, replacing_folder
-from okkhor.kaggle.kernel_code import COMPETITION, make_slug
-from okkhor.kaggle.package import DATASET, KERNEL, LOCK, PACKAGES, plan_ensemble, plan_run, write_package
+from okkhor.kaggle import package
 from okkhor.pipeline.ensemble import Ensemble
 from okkhor.settings import load_arguments
 
@@ -16,17 +15,17 @@ def main(arguments: Sequence[str]) -> None:
     if not config.run:
         raise ConfigError("package needs run=<run or ensemble>. Its networks go to Kaggle.")
     is_ensemble = Ensemble.settings_file(config.run).exists()
-    plan, members = (plan_ensemble if is_ensemble else plan_run)(config, arguments)
-    folder = PACKAGES / config.run.replace("@", "-")
-    PACKAGES.mkdir(exist_ok=True)
-    with holding(LOCK), replacing_folder(folder) as partial:
-        write_package(partial, plan, members, config)
+    plan, members = (package.plan_ensemble if is_ensemble else package.plan_run)(config, arguments)
+    folder = package.PACKAGES / config.run.replace("@", "-")
+    package.PACKAGES.mkdir(exist_ok=True)
+    with holding(package.LOCK), replacing_folder(folder) as partial:
+        package.write_package(partial, plan, members, config)
     print_package(folder, config.kaggle.user)
 
 
 def print_package(folder: Path, user: str) -> None:
     """Print what a package holds, and how to rehearse and upload it. user: their name on Kaggle, or ""."""
-    files = list((folder / DATASET).iterdir())
+    files = list((folder / package.DATASET).iterdir())
     networks = sum(path.suffix == ".safetensors" for path in files)
     size = sum(path.stat().st_size for path in files)
     noun = "network" if networks == 1 else "networks"
@@ -35,8 +34,7 @@ def print_package(folder: Path, user: str) -> None:
     if not user:
         print("To upload it, package it again with kaggle.user=<your name in Kaggle's addresses>.")
         return
-    print(
-        f"To upload it:\n  kaggle datasets create -p {folder / DATASET}\n  kaggle kernels push -p {folder / KERNEL}\n"
-        f"  kaggle competitions submit {COMPETITION} -k {user}/{make_slug(folder.name)} -v 1 -f submission.csv "
-        f"-m {folder.name}"
-    )
+    print(f"To upload it:\n  kaggle datasets create -p {folder / package.DATASET}")
+    print(f"  kaggle kernels push -p {folder / package.KERNEL}")
+    submit = f"  kaggle competitions submit {package.COMPETITION} -k {user}/{package.make_slug(folder.name)}"
+    print(f"{submit} -v 1 -f submission.csv -m {folder.name}")

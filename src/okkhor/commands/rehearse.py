@@ -5,9 +5,8 @@ from pathlib import Path
 
 from okkhor.data.competition import read_test_set
 from okkhor.errors import ConfigError, InputError
-from okkhor.kaggle.kernel_code import PLAN_FILE
-from okkhor.kaggle.package import DATASET, PACKAGES
-from okkhor.kaggle.plan import read_plan
+from okkhor.kaggle.kernel import read_plan
+from okkhor.kaggle.package import DATASET, PACKAGES, PLAN_FILE
 from okkhor.kaggle.rehearsal import rehearse
 from okkhor.settings import load_arguments, split_argument
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from okkhor.errors import ConfigError
-from okkhor.rendering.outlines import draw_outline
+from okkhor.rendering.fonts import draw_outline
 from okkhor.report.page import write_report
 from okkhor.report.report import make_report
 from okkhor.report.run_data import read_run_data

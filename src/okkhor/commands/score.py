@@ -16,7 +16,11 @@ from okkhor.settings import load_arguments
 def main(arguments: Sequence[str]) -> None:
     config = load_arguments(arguments)
     if config.submission:
-        score_file(Path(config.submission), Path(config.data.root))
+        path, root = Path(config.submission), Path(config.data.root)
+        test = read_test_table(root)
+        submission = read_csv(path, SUBMISSION_COLUMNS, integers=("target",))
+        check_submission(submission, test, str(path))
+        print_leaderboard(submission, root, test)
     elif config.run:
         score_run(config)
     else:
@@ -36,11 +40,3 @@ def score_run(config: Config) -> None:
     print_chance(run.config(), whole)
     print_decisions(folds, config.decode)
     write_mistakes(run, whole, [fold.graphemes for fold in folds])
-
-
-def score_file(path: Path, root: Path) -> None:
-    """Check a submission against test.csv and print its Public and Private score."""
-    test = read_test_table(root)
-    submission = read_csv(path, SUBMISSION_COLUMNS, integers=("target",))
-    check_submission(submission, test, str(path))
-    print_leaderboard(submission, root, test)

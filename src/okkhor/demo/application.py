@@ -6,6 +6,7 @@ Other pages can't use it: their requests carry another Host, or need a permissio
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -18,8 +19,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from okkhor.errors import InputError
+from okkhor.pipeline.reader import Reader, load_scan
+from okkhor.rendering.fonts import draw_outline, read_shown_components
+from okkhor.schema import HEADS
 
 HOST = "127.0.0.1"
+MOST_PIXELS = 1_000_000  # of a drawing; the page's sheet has 708 x 411
 LARGEST_DRAWING = 500_000  # bytes; a sheet full of strokes has 50,000
 SHORTEST_PAUSE = 0.2  # seconds between two drawings
 PAGE = Path(__file__).parent / "page"
@@ -66,3 +71,21 @@ async def receive(request: Request) -> bytes | None:
         if len(content) > LARGEST_DRAWING:
             return None
     return bytes(content)
+
+
+def answer(reader: Reader, png: bytes) -> dict[str, object]:
+    """Read a drawing. Returns its text, the class of each head and the likeliest graphemes, ready for JSON."""
+    (reading,) = reader.read([load_scan(BytesIO(png), MOST_PIXELS)])
+    heads = []
+    for head, texts in zip(HEADS, read_shown_components(), strict=True):
+        label = reading.labels[head.name]
+        shown = show(texts[label], float(reading.probabilities[head.name][label]))
+        heads.append(shown | {"name": head.name.replace("_", " "), "label": label})
+    guesses = [show(guess.text, guess.probability) for guess in reading.guesses]
+    return {"text": reading.text, "heads": heads, "guesses": guesses}
+
+
+def show(text: str, probability: float) -> dict[str, object]:
+    """A text with its outline: the machine may have no Bengali font."""
+    path, width = draw_outline(text) or ("", 0)
+    return {"text": text, "path": path, "width": width, "probability": probability}

@@ -1,22 +1,78 @@
-"""`predict_offline`, which the kernel on Kaggle runs: a packaged run or ensemble predicts the hidden test files.
+"""`predict_offline`, which the kernel on Kaggle runs: it predicts the hidden test files by a packaged `KernelPlan`.
+
+The plan is fixed in the package: the decision is chosen on out-of-fold tables, which are not packaged.
 
 This module and its imports need only what Kaggle's image has: torch, timm, safetensors (which timm needs), OpenCV,
 NumPy, pandas, PyArrow, SciPy, scikit-learn and tqdm.
 """
 
+import json
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import okkhor
+from okkhor.config import DataConfig, ModelConfig
 from okkhor.data.competition import TestSet, read_test_set
 from okkhor.errors import InputError
-from okkhor.kaggle.plan import KernelMember, KernelPlan, read_plan
+from okkhor.files import replacing
+from okkhor.pipeline.decision import Decision, decision_from_json, decision_to_json
 from okkhor.pipeline.inference import Networks, collect, load_network, predict_blocks
 from okkhor.predictions import Predictions
 from okkhor.scoring.ensembling import combine
 from okkhor.scoring.submission import make_submission, write_submission
 from okkhor.training.device import choose_device, choose_precision
+
+
+@dataclass(frozen=True)
+class KernelMember:
+    """A member of the ensemble, or the run itself. weights: the names of the files, one for each fold."""
+
+    name: str
+    weights: tuple[str, ...]
+    num_views: int
+    batch_size: int
+    precision: str
+    data: DataConfig
+    model: ModelConfig
+
+
+@dataclass(frozen=True)
+class KernelPlan:
+    """The networks of each member, and how their predictions become labels.
+
+    commands: the arguments of ./run.sh that make the same submission, in this order, each with data.root=<folder>.
+    """
+
+    members: tuple[KernelMember, ...]
+    decision: Decision
+    commands: tuple[tuple[str, ...], ...]
+
+
+def write_plan(plan: KernelPlan, path: Path) -> None:
+    content = {
+        "members": [asdict(member) for member in plan.members],
+        "decision": decision_to_json(plan.decision),
+        "commands": plan.commands,
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+
+
+def read_plan(path: Path) -> KernelPlan:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return KernelPlan(
+        members=tuple(map(_read_member, content["members"])),
+        decision=decision_from_json(content["decision"]),
+        commands=tuple(map(tuple, content["commands"])),
+    )
+
+
+def _read_member(content: dict[str, Any]) -> KernelMember:
+    data, model = DataConfig(**content.pop("data")), ModelConfig(**content.pop("model"))
+    return KernelMember(**content | {"weights": tuple(content["weights"])}, data=data, model=model)
 
 
 def predict_offline(plan_file: Path, root: Path, submission_file: Path) -> None:
@@ -42,20 +98,17 @@ def predict_members(plan: KernelPlan, weights: Path, test: TestSet) -> list[Pred
 
     Each shard is decoded once for all members. A mean is taken block by block: a member has one table in memory.
     """
-    members = [load_member(member, weights) for member in plan.members]
+    members = []
+    for member in plan.members:
+        precision = choose_precision(member.precision, choose_device("auto"))
+        print(f"{member.name}: {', '.join(member.weights)} in {str(precision.dtype)[6:]} on {precision.device}.")
+        networks = {
+            name: load_network(weights / name, member.model, member.data.size, precision) for name in member.weights
+        }
+        members.append(Networks(networks, member.data, member.batch_size, precision, member.num_views))
     scratch = Path(tempfile.gettempdir())  # decoded shards: 1.6 GB, too much for working/
     means = (
         [combine(tables, list(member.by_name)) for member, tables in zip(members, block, strict=True)]
         for block in predict_blocks(members, test, scratch)
     )
     return collect(means)
-
-
-def load_member(member: KernelMember, weights: Path) -> Networks:
-    """Load a member's networks from the folder `weights`."""
-    precision = choose_precision(member.precision, choose_device("auto"))
-    print(f"{member.name}: {', '.join(member.weights)} in {str(precision.dtype)[6:]} on {precision.device}.")
-    networks = {
-        name: load_network(weights / name, member.model, member.data.size, precision) for name in member.weights
-    }
-    return Networks(networks, member.data, member.batch_size, precision, member.num_views)

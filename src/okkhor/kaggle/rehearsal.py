@@ -13,16 +13,16 @@ import pandas as pd
 import okkhor
 from okkhor.config import RehearseConfig
 from okkhor.data.competition import TestSet
+from okkhor.data.shards import read_images
 from okkhor.errors import InputError
 from okkhor.files import holding
-from okkhor.kaggle.kernel_code import COMPETITION, ROOT_VARIABLE
-from okkhor.kaggle.package import DATASET, KERNEL, LOCK, PACKAGES, SCRIPT
-from okkhor.kaggle.plan import KernelPlan
-from okkhor.kaggle.repetition import repeat_targets, write_repeated
+from okkhor.kaggle.kernel import KernelPlan
+from okkhor.kaggle.package import COMPETITION, DATASET, KERNEL, LOCK, PACKAGES, ROOT_VARIABLE, SCRIPT
 from okkhor.kaggle.sandbox import can_cut_network, last_line, run_in_sandbox
 from okkhor.pipeline.run import RUNS
 from okkhor.processes import bound_to_this_process
-from okkhor.schema import HEADS
+from okkhor.rendering.sample import image_id, shard_ranges, write_csv, write_shard
+from okkhor.schema import HEADS, SUBMISSION_ORDER
 from okkhor.scoring.submission import SUBMISSIONS
 from okkhor.training.device import choose_device
 
@@ -77,6 +77,27 @@ def run_repeated(package: Path, test: TestSet, config: RehearseConfig, folder: P
     found = run_kernel(package, folder / "files", config, folder, test.table["image_id"].nunique() * copies)
     shutil.rmtree(folder / "files")
     return found
+
+
+def write_repeated(test: TestSet, num_copies: int, num_shards: int, folder: Path) -> None:
+    """Write test.csv and shards in the competition's order: of N images, Test_<k> is image k % N of the shards."""
+    folder.mkdir(parents=True)
+    pixels = np.concatenate([block for shard in test.shards for _, block in read_images(shard, folder)])
+    num_images = len(pixels) * num_copies
+    for shard, numbers in enumerate(shard_ranges(num_images, min(num_shards, num_images))):
+        write_shard(pixels, "test", numbers, folder / f"test_image_data_{shard}.parquet")
+    names = [image_id("test", number) for number in range(num_images)]
+    rows_of_test = [(f"{name}_{head}", name, head) for name in names for head in SUBMISSION_ORDER]
+    write_csv(folder / "test.csv", rows_of_test, ["row_id", "image_id", "component"])
+
+
+def repeat_targets(submission: pd.DataFrame, test: TestSet, num_copies: int) -> pd.Series:
+    """The targets expected for the repeated files, from a submission for the plain files."""
+    answers = submission.assign(image_id=test.table["image_id"], component=test.table["component"])
+    by_image = answers.pivot(index="image_id", columns="component", values="target")
+    image_ids = np.concatenate([shard.image_ids for shard in test.shards])
+    targets = by_image.loc[image_ids, list(SUBMISSION_ORDER)].to_numpy().ravel()
+    return pd.Series(np.tile(targets, num_copies))
 
 
 def run_kernel(package: Path, root: Path, config: RehearseConfig, folder: Path, num_images: int) -> KernelRun:

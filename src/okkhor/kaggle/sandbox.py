@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from okkhor.processes import bound_to_this_process
+from okkhor.processes import bound_to_this_process, measure_peak
 
 NO_NETWORK = ("unshare", "--map-root-user", "--net")  # a network namespace in which nothing is connected
 PAUSE = 0.05  # seconds between two looks at the memory
@@ -72,15 +72,6 @@ def descend(pid: int) -> Iterator[int]:
         return
     for child in " ".join(lists).split():
         yield from descend(int(child))
-
-
-def measure_peak(pid: int) -> int:
-    """The most memory that the process has had in RAM so far, bytes; 0 once it has ended."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
 
 def last_line(output: str) -> str:

@@ -15,8 +15,8 @@ from okkhor.errors import ConfigError, InputError
 from okkhor.label_triples import Labels, find_triples
 from okkhor.pipeline.run import Run
 from okkhor.pipeline.training_set import TrainingSet
+from okkhor.rendering.drawing import FreshImages
 from okkhor.rendering.fonts import Face, find_faces, shapes_well
-from okkhor.rendering.fresh import FreshImages
 from okkhor.rendering.graphemes import Grapheme, label_grapheme, read_graphemes, unseen_candidates
 from okkhor.schema import GRAPHEME, HEAD_NAMES
 

@@ -1,12 +1,13 @@
-"""`draw_grapheme` draws one image; `render_sample` draws a planned sample in worker processes and writes its shards."""
+"""`draw_grapheme` draws an image, `start_workers` starts processes for it, `FreshImages` renders an epoch's images."""
 
 import multiprocessing
 import os
 import signal
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,16 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from okkhor.config_rendering import HandConfig, SampleConfig
+from okkhor.config_rendering import HandConfig
 from okkhor.files import allocate_images
 from okkhor.processes import end_with_parent, signals_held_back
-from okkhor.rendering.competition_format import shard_ranges, write_shard
-from okkhor.rendering.hands import Hand, vary_hand
+from okkhor.rendering.fonts import Face, shapes_well
+from okkhor.rendering.hands import Hand, draw_hand, vary_hand
 from okkhor.rendering.handwriting import write_glyph
 from okkhor.rendering.ink import draw_image
 from okkhor.rendering.letter_forms import choose_variants, draw_forms
-from okkhor.rendering.plan import SPLITS, Item, Plan
-from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 IMAGES_PER_TASK = 128  # about a third of a second of one core
 
@@ -46,10 +45,8 @@ def start_workers(processes: int) -> Iterator[Executor]:
     On an error or an interrupt the waiting tasks are dropped.
     """
     processes = processes or len(os.sched_getaffinity(0))
-    workers: Executor
-    if processes == 1:
-        workers = ThreadPoolExecutor(1)
-    else:
+    workers: Executor = ThreadPoolExecutor(1)
+    if processes > 1:
         # spawn: a fork of a process in which torch or OpenCV have started threads may hang.
         workers = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _prepare_worker)
         with signals_held_back(signal.SIGINT):
@@ -64,38 +61,65 @@ def start_workers(processes: int) -> Iterator[Executor]:
 def _prepare_worker() -> None:
     """Give OpenCV one thread, and end the process when its parent is killed; Ctrl-C is left to the parent."""
     cv2.setNumThreads(1)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
-def render_sample(folder: Path, plan: Plan, sample: SampleConfig, ranges: HandConfig) -> None:
-    """Write the parquet files of both splits into the folder."""
-    with start_workers(sample.processes) as workers:
-        pixels = {split: folder / f"{split}.npy" for split in SPLITS}
-        futures = []
-        for number, split in enumerate(SPLITS):
-            allocate_images(pixels[split], (len(plan[split]), IMAGE_HEIGHT, IMAGE_WIDTH))
-            items = sorted(plan[split], key=lambda item: item.grapheme.text)  # a worker traces few glyphs
-            for start in range(0, len(items), IMAGES_PER_TASK):
-                task = items[start : start + IMAGES_PER_TASK]
-                futures.append(workers.submit(render_items, pixels[split], task, ranges, (sample.seed, number)))
-        with tqdm(total=sum(map(len, plan.values())), desc="rendering", unit=" images", disable=None) as bar:
+@dataclass(frozen=True)
+class FreshImages:
+    """New images for an epoch of training, by new hands, at the network's own size.
+
+    An image depends on seed, epoch and its number alone, whatever the number of processes.
+
+    texts: the grapheme of each image; equal neighbours are drawn faster. prepare: turns a scan (IMAGE_HEIGHT,
+    IMAGE_WIDTH) uint8 into what the network sees, (size, size) uint8; it must be picklable.
+    """
+
+    texts: Sequence[str]
+    size: int  # pixels
+    handwritten: Face
+    others: tuple[Face, ...]
+    ranges: HandConfig
+    prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    seed: int
+    processes: int  # 0: one per core
+
+    def render(self, path: Path, epoch: int, should_stop: Callable[[], bool]) -> None:
+        """Draw the images of an epoch into an .npy file (N, size, size) uint8, in place if it is there.
+
+        A process that has the file mapped sees the new images. Rendering ends early when should_stop() is true.
+        """
+        if epoch == 0 or not path.exists():
+            allocate_images(path, (len(self.texts), self.size, self.size))
+        starts = range(0, len(self.texts), IMAGES_PER_TASK)
+        # A task carries its own texts, not those of the whole epoch.
+        blocks = [replace(self, texts=self.texts[start : start + IMAGES_PER_TASK]) for start in starts]
+        tasks = zip(blocks, starts, strict=True)
+        with (
+            start_workers(self.processes) as workers,
+            tqdm(total=len(self.texts), desc="rendering", unit=" images", leave=False, disable=None) as bar,
+        ):
+            futures = [workers.submit(block.render_block, path, epoch, start) for block, start in tasks]
             for future in as_completed(futures):
-                bar.update(future.result())
-        shards = [
-            workers.submit(write_shard, pixels[split], split, numbers, folder / f"{split}_image_data_{shard}.parquet")
-            for split in SPLITS
-            for shard, numbers in enumerate(shard_ranges(len(plan[split]), sample.num_shards))
-        ]
-        for written in tqdm(shards, desc="writing", unit=" files", disable=None):
-            written.result()
-        for path in pixels.values():
-            path.unlink()
+                if should_stop():
+                    return
+                try:
+                    bar.update(future.result())
+                except BrokenProcessPool:
+                    if not should_stop():  # a signal to all processes has ended the workers too
+                        raise
 
+    def render_block(self, path: Path, epoch: int, start: int) -> int:
+        """Draw all of these images, as those from number `start` on in the file; return how many they are."""
+        images = np.lib.format.open_memmap(path, "r+")
+        for number, text in enumerate(self.texts, start):
+            generator = np.random.default_rng((self.seed, epoch, number))
+            hand = draw_hand(self.choose_face(text, generator), self.ranges, generator)
+            images[number] = self.prepare(draw_grapheme(text, hand, self.ranges, generator))
+        return len(self.texts)
 
-def render_items(pixels: Path, items: Sequence[Item], ranges: HandConfig, seed: tuple[int, int]) -> int:
-    """Draw images into an .npy file and return their number; each has its own generator, whichever worker draws it."""
-    images = np.lib.format.open_memmap(pixels, "r+")
-    for item in items:
-        generator = np.random.default_rng((*seed, item.number))
-        images[item.number] = draw_grapheme(item.grapheme.text, item.hand, ranges, generator)
-    return len(items)
+    def choose_face(self, text: str, generator: np.random.Generator) -> Face:
+        """Return a face that shapes the text: half of the time the handwritten one, otherwise any other."""
+        able = [face for face in self.others if shapes_well(face, text)]
+        if shapes_well(self.handwritten, text) and (not able or generator.random() < 0.5):
+            return self.handwritten
+        return able[int(generator.integers(len(able)))]

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from okkhor.rendering.fonts import BODY_HEIGHT, Face, load_font, shape_numbers
-from okkhor.rendering.glyphs import Glyph, trace_glyph
 from okkhor.rendering.graphemes import HASANTA, package_text
-from okkhor.rendering.strokes import POINT_STEP, Points
+from okkhor.rendering.strokes import POINT_STEP, Glyph, Points, trace_glyph
 
 CARRIERS = "কপটল"  # letters that a sign is tried on, until one keeps its own glyph beside the sign's
 HEAD_LINE_DEPTH = 0.08  # letter bodies: ink that is no farther from the head line belongs to it
@@ -32,7 +31,7 @@ PLACES = {
 }
 """(left top corner, size) of the first and of the second letter."""
 FLAT = 0.12  # a stroke that is no higher is a head line
-STEEP = 0.1  # a stroke from top to bottom that is no wider is a stem
+STEEP, STEM_HEIGHT = 0.1, 0.8  # a stroke that is narrower and higher is a stem
 RIGHT = 1.05  # x: a stroke that reaches farther contains the head line to the right of a stem
 
 Variant = tuple[NDArray[np.float64], ...]
@@ -69,7 +68,9 @@ def join_letters(first: Sequence[Variant], second: Sequence[Variant], layout: st
     for one, other in product(first, second):
         one, other = (tuple(without_head_line(strokes)) for strokes in (one, other))
         if layout == "beside":  # the second letter's first stroke serves as its stem
-            one = tuple(stroke for stroke in one if not is_stem(stroke))
+            one = tuple(
+                stroke for stroke in one if np.ptp(stroke[:, 0]) >= STEEP or np.ptp(stroke[:, 1]) <= STEM_HEIGHT
+            )
         yield tuple(
             np.array(corner) + stroke * size
             for strokes, (corner, size) in zip((one, other), PLACES[layout], strict=True)
@@ -84,12 +85,6 @@ def without_head_line(strokes: Variant) -> Iterator[NDArray[np.float64]]:
             stroke = stroke[(stroke[:, 0] < 0.95) & (stroke[:, 1] > 0.05)]
         if len(stroke) > 1 and np.ptp(stroke[:, 1]) > FLAT:
             yield stroke
-
-
-def is_stem(stroke: NDArray[np.float64]) -> bool:
-    """Return whether a stroke (N, 2) goes straight from the top of its letter to the bottom."""
-    x, y = stroke.T
-    return bool(np.ptp(x) < STEEP and np.ptp(y) > 0.8)
 
 
 @lru_cache(maxsize=64)

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Literal, TypeVar
 
 import numpy as np
+from numpy.random import Generator
 
 from okkhor.config_rendering import HandConfig, SampleConfig
 from okkhor.errors import InputError
@@ -14,6 +15,7 @@ from okkhor.rendering.graphemes import Grapheme, order_by_coverage, read_graphem
 from okkhor.rendering.hands import Hand, make_hands
 
 T = TypeVar("T")
+Graphemes = Sequence[Grapheme]
 
 SPLITS = ("train", "test")
 UNSEEN_PRIVATE = 0.88  # share of the competition's test images of unseen graphemes that were private
@@ -49,9 +51,7 @@ def plan_sample(sample: SampleConfig, ranges: HandConfig) -> Plan:
     }
 
 
-def choose_unseen(
-    train: Sequence[Grapheme], sample: SampleConfig, face: Face, generator: np.random.Generator
-) -> list[Grapheme]:
+def choose_unseen(train: Graphemes, sample: SampleConfig, face: Face, generator: Generator) -> list[Grapheme]:
     """Choose sample.unseen_graphemes graphemes that train lacks and the face shapes well."""
     num = sample.unseen_graphemes
     if num > sample.test_images:
@@ -66,20 +66,14 @@ def choose_unseen(
     return chosen
 
 
-def plan_train(
-    graphemes: Sequence[Grapheme], hands: Sequence[Hand], num_each: int, generator: np.random.Generator
-) -> list[Item]:
+def plan_train(graphemes: Graphemes, hands: Sequence[Hand], num_each: int, generator: Generator) -> list[Item]:
     """Plan `num_each` images of each grapheme, by as many hands as possible, in random order."""
     pairs = [(grapheme, hand) for grapheme in graphemes for hand in choose_hands(grapheme, hands, num_each, generator)]
     return [Item(number, *pairs[index]) for number, index in enumerate(generator.permutation(len(pairs)))]
 
 
 def plan_test(
-    graphemes: Sequence[Grapheme],
-    unseen: Sequence[Grapheme],
-    hands: Sequence[Hand],
-    num_images: int,
-    generator: np.random.Generator,
+    graphemes: Graphemes, unseen: Graphemes, hands: Sequence[Hand], num_images: int, generator: Generator
 ) -> list[Item]:
     """Plan one image of each unseen grapheme, the rest spread evenly over the train graphemes, in random order."""
     seen = take_in_turn(graphemes, num_images - len(unseen), generator)
@@ -92,9 +86,7 @@ def plan_test(
     return items
 
 
-def choose_hands(
-    grapheme: Grapheme, hands: Sequence[Hand], num_images: int, generator: np.random.Generator
-) -> list[Hand]:
+def choose_hands(grapheme: Grapheme, hands: Sequence[Hand], num_images: int, generator: Generator) -> list[Hand]:
     """Choose a hand for each image of a grapheme, in turn among those whose font shapes it."""
     able = [hand for hand in hands if shapes_well(hand.face, grapheme.text)]
     if not able:
@@ -104,7 +96,7 @@ def choose_hands(
     return take_in_turn(able, num_images, generator)
 
 
-def take_in_turn(choices: Sequence[T], num: int, generator: np.random.Generator) -> list[T]:
+def take_in_turn(choices: Sequence[T], num: int, generator: Generator) -> list[T]:
     """Draw `num` items in shuffled rounds: no item repeats before every other has been drawn."""
     rounds = -(-num // len(choices))
     return [choices[index] for _ in range(rounds) for index in generator.permutation(len(choices))][:num]

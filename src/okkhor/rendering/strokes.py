@@ -1,10 +1,11 @@
-"""From ink to the pen strokes that a hand would write it with: `trace_strokes`.
+"""From a text to the pen strokes that a hand would write it with: `trace_glyph`, by `trace_strokes` from its ink.
 
 The skeleton of the ink is cut at its junctions into arcs. Short spurs are dropped. Arcs that run on straight through a
 junction are joined to one stroke, so that the head line is a single stroke.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, pairwise
 from math import dist, hypot
 
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from okkhor.rendering.fonts import BODY_HEIGHT
+from okkhor.rendering.fonts import BODY_HEIGHT, Face, draw_text
 from okkhor.rendering.skeleton import BALL_WIDTH, ends_in_ball, find_holes, hollow_balls, loop_end, skeletonize
 
 INK_LEVEL = 128  # of 255: a pixel is ink from here on
@@ -21,6 +22,8 @@ JOIN_COSINE = -0.5  # two arcs go on through a junction if they bend by 60 degre
 DIRECTION_REACH = 6  # pixels along an arc over which its direction at a junction is taken
 POINT_STEP = 2.5  # pixels between two points of a stroke
 NEIGHBOURS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, -1), (-1, 1))  # those that share an edge first
+PART_MARGIN = 0.03  # letter bodies, around a part's box
+SIGNS_BEFORE = "েৈোৌ"  # these signs, or a half of them, stand to the left of their letter and hang from the head line
 
 Points = NDArray[np.float32]
 PixelPath = list[tuple[float, float]]
@@ -37,8 +40,49 @@ class Arc:
     nodes: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Glyph:
+    """The strokes of a shaped grapheme. Lengths are in letter bodies, from the head line to the foot of ক.
+
+    strokes: each (N, 3) float32. x is 0 in the middle of the glyph. y is 0 at the head line and 1 at the foot of ক. The
+        third column is the pen's width, divided by the glyph's median stroke width.
+    owners: the part of each stroke.
+    boxes: (P, 2, 2) float32, left top and right bottom corner of each part.
+    numbers: the font's glyph number of each part.
+    loops: (K, 2) float32, the middles of the glyph's small loops.
+    begins_with_sign: whether a vowel sign that hangs from the head line stands before the letter.
+    """
+
+    strokes: list[Points]
+    owners: list[int]
+    boxes: NDArray[np.float32]
+    numbers: tuple[int, ...]
+    loops: NDArray[np.float32]
+    begins_with_sign: bool = False
+
+
+@lru_cache(maxsize=1024)  # about 10 kB each
+def trace_glyph(face: Face, text: str) -> Glyph:
+    """Trace the strokes of a text that the face shapes well."""
+    drawn = draw_text(face, text)
+    strokes, loops = trace_strokes(drawn.ink, drawn.head_line)
+    origin = np.array((drawn.ink.shape[1] / 2, drawn.head_line))
+    boxes = (drawn.boxes.reshape(-1, 2, 2) - origin) / BODY_HEIGHT
+    owners = [find_owner(stroke, boxes) for stroke in strokes]
+    begins_with_sign = any(sign in text for sign in SIGNS_BEFORE)
+    return Glyph(strokes, owners, boxes.astype(np.float32), drawn.numbers, loops, begins_with_sign)
+
+
+def find_owner(stroke: Points, boxes: NDArray[np.float64]) -> int:
+    """Return the part (its box: (P, 2, 2)) that holds most points of a stroke, the smallest part at a tie."""
+    low, high = boxes[:, None, 0] - PART_MARGIN, boxes[:, None, 1] + PART_MARGIN
+    inside = ((stroke[:, :2] >= low) & (stroke[:, :2] <= high)).all(axis=2).mean(axis=1)
+    areas = np.prod(boxes[:, 1] - boxes[:, 0], axis=1)
+    return int(np.lexsort((areas, -inside.round(1)))[0])
+
+
 def trace_strokes(text_ink: NDArray[np.uint8], head_line: int) -> tuple[list[Points], Points]:
-    """Return the strokes, each (N, 3) float32, and the loops, (K, 2) float32, of ink (H, W) uint8: see glyphs.Glyph."""
+    """Return the strokes, each (N, 3) float32, and the loops, (K, 2) float32, of ink (H, W) uint8: see Glyph."""
     ink = (text_ink >= INK_LEVEL).astype(np.uint8)
     half_width = np.asarray(cv2.distanceTransform(ink, cv2.DIST_L2, 3), np.float32)
     skeleton = skeletonize(ink)

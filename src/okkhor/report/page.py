@@ -1,7 +1,7 @@
 """`Report`: what a report says of one run or two, and `write_report`, its HTML page: one file that fetches nothing."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,11 @@ from markupsafe import Markup
 
 from okkhor.config import Config
 from okkhor.files import replacing
-from okkhor.report.lettering import Lettering, Outline
+
+ABOVE, BELOW = 1000, 500  # shown above and below the baseline, in units of 1/1000 of the font's size
+
+Outline = Callable[[str], tuple[str, int] | None]
+"""A text -> an SVG path, 1000 units to the font's size, y downwards from the baseline, and its width; or None."""
 
 
 @dataclass(frozen=True)
@@ -125,15 +129,39 @@ class Report:
         return " and ".join(run.name for run in self.runs)
 
 
+class Lettering:
+    """Turns a text into markup that shows it: Bengali text as outlines, for a machine that may lack its fonts.
+
+    Each text is drawn once; at the page's end, `sprite` holds the outlines of all texts so far.
+    """
+
+    def __init__(self, outline: Outline) -> None:
+        self.outline = outline
+        self.names: dict[str, str] = {}
+        self.paths: list[Markup] = []
+
+    def __call__(self, text: str) -> Markup:
+        drawn = self.outline(text) if any("\u0980" <= letter <= "\u09ff" for letter in text) else None
+        if drawn is None:
+            return Markup('<span class="word">{}</span>').format(text)
+        path, width = drawn
+        if text not in self.names:
+            self.names[text] = f"text{len(self.names)}"
+            self.paths.append(Markup('<path id="{}" d="{}"/>').format(self.names[text], path))
+        box = f"0 {-ABOVE} {width} {ABOVE + BELOW}"
+        return Markup('<svg class="text" role="img" aria-label="{}" viewBox="{}"><use href="#{}"/></svg>').format(
+            text, box, self.names[text]
+        )
+
+    def sprite(self) -> Markup:
+        paths = Markup("").join(self.paths)
+        return Markup('<svg class="sprite" aria-hidden="true"><defs>{}</defs></svg>').format(paths)
+
+
 def write_report(report: Report, outline: Outline, path: Path) -> None:
     """Write the page of a report. outline: draws Bengali text, see Lettering."""
-    environment = Environment(
-        loader=PackageLoader("okkhor.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.loader = PackageLoader("okkhor.report", ".")
     environment.filters |= {"short": _short, "breakable": _breakable, "score": _score, "plain": _plain}
     lettering = Lettering(outline)
     text = environment.get_template("report.html").render(report=report, lettering=lettering)

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
 
 from okkhor.errors import InputError, check_extra
+from okkhor.label_triples import Labels
 from okkhor.pipeline.inference import load_network
 from okkhor.predictions import Predictions, take
-from okkhor.report.class_activation import map_activation
 from okkhor.report.page import Activation, HeadActivation
 from okkhor.report.run_data import RunData
 from okkhor.schema import HEAD_NAMES
@@ -26,6 +27,7 @@ NUM_PAIRS = 6  # most confused pairs of each head
 NUM_EXAMPLES = 3  # images of each side of a pair
 NUM_MISTAKES = 24  # most confidently wrong labels
 NUM_ACTIVATIONS = 4  # images that are read right; as many are read wrong
+MIN_PLACES = 6  # rows and columns of the feature map; finer ones show the strides (EXPERIMENTS.md)
 MARKED = np.array((255, 140, 0))  # paper where the network looks most: red, green, blue
 
 
@@ -85,9 +87,54 @@ def picture_activations(run: RunData, first: RunData) -> tuple[list[Activation],
     return [picture_activation(run, shown, maps, row) for row in range(len(shown))], ""
 
 
-def picture_activation(
-    run: RunData, shown: Predictions, maps: Mapping[str, NDArray[np.float32]], row: int
-) -> Activation:
+def map_activation(network: nn.Module, images: Tensor, labels: Labels) -> dict[str, NDArray[np.float32]] | None:
+    """For each head, (B, H, W) float32, 0 to 1: how much each place speaks for the class in labels (B,).
+
+    LayerCAM (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943) is Grad-CAM with a gradient for each place. So it may
+    read an earlier, finer feature map than the last one, which has four places for an image of 48 pixels.
+
+    images: (B, 1, H, W) uint8, on the network's device. None for a network without a feature map of MIN_PLACES rows
+    and columns, such as a vision transformer, which has tokens.
+    """
+    from torchcam.methods import LayerCAM  # an extra, and slow to import
+
+    network.eval()
+    layer = find_layer(network, images[:1])
+    if layer is None:
+        return None
+    maps = {}
+    for name in HEAD_NAMES:
+        with LayerCAM(network, layer) as extractor:
+            (found,) = extractor(labels[name].tolist(), network(images)[name])
+        smooth = functional.interpolate(found[:, None].float(), images.shape[2:], mode="bilinear", align_corners=False)
+        maps[name] = smooth[:, 0].cpu().numpy()
+    network.zero_grad(set_to_none=True)
+    return maps
+
+
+@torch.no_grad()
+def find_layer(network: nn.Module, image: Tensor) -> str | None:
+    """The name of the backbone's last module whose feature map has at least MIN_PLACES rows and columns."""
+    shapes: dict[str, torch.Size] = {}  # in the order in which the modules end
+    names = {module: name for name, module in network.get_submodule("backbone").named_modules(prefix="backbone")}
+
+    def note(module: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            shapes[names[module]] = output.shape
+
+    handles = [module.register_forward_hook(note) for module in names]
+    try:
+        network(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if len(shapes["backbone"]) != 4:
+        return None
+    fine = [name for name, shape in shapes.items() if len(shape) == 4 and min(shape[2:]) >= MIN_PLACES]
+    return fine[-1] if fine else None
+
+
+def picture_activation(run: RunData, shown: Predictions, maps: dict[str, NDArray[np.float32]], row: int) -> Activation:
     """One image for each head, coloured by its map. maps: of the shown images, as map_activation gives them."""
     assert run.images is not None
     assert shown.labels is not None

@@ -18,8 +18,8 @@ from okkhor.pipeline.mistakes import find_mistakes
 from okkhor.pipeline.run import Run
 from okkhor.pipeline.scores import read_groups
 from okkhor.predictions import Predictions
+from okkhor.rendering.fonts import read_shown_components
 from okkhor.rendering.graphemes import read_components
-from okkhor.rendering.outlines import read_shown_components
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.choosing import OutOfFold
 from okkhor.scoring.decoding import decode
