@@ -12,12 +12,7 @@ from helpers import Refused
 from okkhor.config import Config, DataConfig
 from okkhor.data.cache import open_cache
 from okkhor.errors import ConfigError
-from okkhor.pipeline.rendered_images import (
-    EpochRenderer,
-    choose_graphemes,
-    choose_rendered,
-    plan_fresh_images,
-)
+from okkhor.pipeline.rendered_images import EpochRenderer, choose_graphemes, choose_rendered, plan_fresh_images
 from okkhor.rendering.graphemes import Grapheme, decompose, read_graphemes
 from okkhor.schema import GRAPHEME, HEAD_NAMES
 

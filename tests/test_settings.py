@@ -12,15 +12,7 @@ from helpers import Refused
 from okkhor import settings
 from okkhor.config import Config, FoldsConfig
 from okkhor.errors import ConfigError
-from okkhor.settings import (
-    REMOVED,
-    SETTINGS,
-    choose_preset,
-    differing_settings,
-    load_config,
-    load_stored,
-    select_folds,
-)
+from okkhor.settings import REMOVED, SETTINGS, choose_preset, differing_settings, load_config, load_stored, select_folds
 
 PROJECT = Path(__file__).parent.parent
 

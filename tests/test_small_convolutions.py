@@ -95,8 +95,7 @@ def test_a_network_keeps_its_weights_and_outputs() -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"groups": 2}, {"dilation": 2}, {"padding": 0}, {"padding_mode": "reflect"}, {"stride": (1, 2)}],
+    "change", [{"groups": 2}, {"dilation": 2}, {"padding": 0}, {"padding_mode": "reflect"}, {"stride": (1, 2)}]
 )
 def test_any_other_convolution_is_left_alone(change: dict[str, object]) -> None:
     network = nn.Conv2d(128, 256, 3, **({"padding": 1} | change))  # type: ignore[arg-type]
