@@ -265,14 +265,6 @@ def test_the_audit_measures_the_unseen_part_of_each_fold(by_grapheme: pd.DataFra
     assert audit.unseen_shares == pytest.approx(shares.tolist())
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_no_fold_loses_a_class_whatever_the_seed(by_grapheme: pd.DataFrame, seed: int) -> None:
-    split = load_folds(by_grapheme, ROOT, replace(UNSEEN, seed=seed, unseen_share=0.2))
-    for fold in range(5):
-        training = by_grapheme.iloc[split.training_rows(fold)]
-        assert all(set(training[name]) == set(by_grapheme[name]) for name in HEAD_NAMES)
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_the_only_carriers_of_a_class_are_never_held_out(seed: int) -> None:
     """Roots 1 to 6 have one grapheme each, vowel 2 and consonant 3 two that go together: one of them can be spared."""
