@@ -214,9 +214,3 @@ def test_label_triples_may_be_an_array_are_copied_and_stay_with_a_mean_of_the_we
     graphemes[0] = 0
     assert not torch.equal(network.grapheme_labels, graphemes)
     assert "grapheme_labels" not in create_network(SMALL, 64, graphemes).state_dict()  # model.graphemes=none
-
-
-@pytest.mark.parametrize("graphemes", [None, [[0.0, 0.0, 0.0]], [[0, 0]], [0, 0, 0], [[168, 0, 0]], [[0, -1, 0]]])
-def test_what_is_no_table_of_label_triples_is_our_own_mistake(graphemes: Any) -> None:
-    with pytest.raises(AssertionError):
-        create_network(replace(SMALL, graphemes="linear"), 64, None if graphemes is None else torch.tensor(graphemes))
