@@ -123,11 +123,6 @@ def test_the_images_left_out_are_others_each_epoch() -> None:
     assert len(set(left_out)) > 5
 
 
-def test_an_epoch_is_resumed_in_the_middle_as_if_it_had_not_stopped() -> None:
-    order = ShuffledBatches(50, 8, seed=4)
-    assert list(order.epoch(2, first_batch=4)) == list(order.epoch(2))[4:]
-
-
 @pytest.mark.parametrize("weights", [None, np.linspace(0.1, 1, 50)])
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_processes_share_each_batch_in_equal_parts(weights: np.ndarray | None, world_size: int) -> None:
