@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from okkhor.config import ARCFACE_SCALE, LossConfig
-from okkhor.schema import CONSONANT_PARTS, HEADS
+from okkhor.schema import HEADS
 from okkhor.training.loss import ThreeHeadLoss, add_margin
 
 CPU = torch.device("cpu")
@@ -76,33 +76,6 @@ def test_smoothed_and_adjusted_the_best_answer_to_a_class_prefers_no_other_class
         assert second - first == pytest.approx(trained - np.log(30 / 100), abs=0.05)
 
 
-def test_both_labels_of_mixed_images_count_by_their_shares() -> None:
-    partners = LABELS.flip(0)
-    one, other = make_loss()(make_logits(), LABELS), make_loss()(make_logits(), partners)
-    torch.testing.assert_close(make_loss()(make_logits(), LABELS, partners, 0.3), 0.3 * one + 0.7 * other)
-
-
-def test_logit_adjustment_makes_the_best_constant_answer_treat_all_classes_alike() -> None:
-    """Without images to tell by, plain logits learn the frequencies; adjusted ones learn to prefer no class."""
-    labels = torch.tensor([[0, 0, 0]] * 90 + [[1, 1, 1]] * 10)
-    counts = {head.name: labels[:, column].numpy() for column, head in enumerate(HEADS)}
-    for strength, expected in ((0.0, np.log(9)), (1.0, 0.0)):
-        loss = ThreeHeadLoss(LossConfig(logit_adjustment=strength), "classes", counts, CPU)
-        for logits in best_answers(loss, labels):
-            assert (logits[0] - logits[1]).item() == pytest.approx(expected, abs=0.05)
-            assert (logits[2:] < logits[:2].min()).all()  # classes without images stay improbable
-
-
-def test_class_balance_weighs_by_the_effective_number_and_leaves_the_mean_weight_at_one() -> None:
-    loss = make_loss(class_balance=0.9)
-    for head in HEADS:
-        counts = np.bincount(TRAINING[head.name], minlength=head.num_classes)
-        weights = np.array([(1 - 0.9) / (1 - 0.9 ** int(count)) for count in counts])
-        weights *= counts.sum() / (weights * counts).sum()
-        np.testing.assert_allclose(loss.class_weights[head.name], weights, rtol=1e-4)
-        assert np.mean(weights[TRAINING[head.name]]) == pytest.approx(1)
-
-
 def test_a_class_without_training_images_has_finite_priors_and_weights() -> None:
     labels = {head.name: np.zeros(5, np.int64) for head in HEADS}
     for consonant in ("classes", "parts"):
@@ -118,27 +91,6 @@ def test_the_gradient_of_focal_loss_is_finite_where_the_network_is_certain() -> 
         scores.requires_grad_()
     make_loss(focal_gamma=0.5)(logits, torch.zeros(1, 3, dtype=torch.int64)).backward()
     assert all(scores.grad is not None and scores.grad.isfinite().all() for scores in logits.values())
-
-
-def test_only_the_highest_losses_count_with_a_hard_share() -> None:
-    loss = make_loss(hard_share=0.5)
-    each = loss.of_each_image(make_logits(), LABELS)
-    torch.testing.assert_close(loss(make_logits(), LABELS), each.sort().values[-3:].mean())
-
-
-def test_the_consonant_in_parts_is_binary_cross_entropy_over_what_is_written() -> None:
-    logits = make_logits()
-    z = torch.randn(NUM_IMAGES, 4, generator=torch.Generator().manual_seed(5))
-    logits["consonant_diacritic"] = z @ torch.tensor(CONSONANT_PARTS, dtype=torch.float32).T
-    written = {0: "", 1: "c", 2: "r", 3: "ry", 4: "y", 5: "a", 6: "ay"}
-    expected = 0.0
-    for row in range(NUM_IMAGES):
-        parts = written[int(LABELS[row, 2])]
-        for column, part in enumerate("crya"):
-            probability = torch.sigmoid(z[row, column].double()).item()
-            expected -= math.log(probability if part in parts else 1 - probability) / NUM_IMAGES
-    loss = make_loss("parts", head_weights=(0, 0, 1))(logits, LABELS)
-    assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_parts_are_smoothed_and_adjusted_by_the_frequency_of_each_part() -> None:
