@@ -6,7 +6,6 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -89,13 +88,6 @@ def test_an_ensemble_can_be_submitted_for_another_folder(trained: Project) -> No
     assert trained.read("submissions/smoke-hidden.csv").equals(trained.read("submissions/hidden.csv"))
 
 
-def test_a_submission_in_another_order_is_refused(trained: Project) -> None:
-    shuffled = trained.folder / "shuffled.csv"
-    trained.read("submissions/smoke-fold0.csv").iloc[::-1].to_csv(shuffled, index=False)
-    error = trained.call("score", f"submission={shuffled}", "data.root=input/smoke", status=2).stderr
-    assert "shuffled.csv, line 2: row_id is" in error
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -144,35 +136,6 @@ def test_a_signal_saves_tells_how_to_resume_and_the_same_command_resumes(trained
     assert "Traceback" not in error
     assert f"runs/{run}/fold2/state.pt" in trained.call(*arguments).stdout
     assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2, 3]
-
-
-def kill_after_states(number: int, state: Path, project: Project, arguments: list[str]) -> None:
-    """Start a run, wait until it has saved its state `number` times, and kill it."""
-    process, seen = project.start(*arguments), {0}
-
-    def count_states() -> int:
-        seen.add(state.stat().st_mtime_ns if state.exists() else 0)
-        return len(seen) - 1
-
-    before = count_states()
-    wait_until(lambda: count_states() >= before + number)
-    assert process.poll() is None, "it ended before it was killed"
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
-@pytest.mark.slow
-def test_a_run_killed_at_any_moment_ends_with_the_weights_of_an_unbroken_one(trained: Project) -> None:
-    arguments = ["fold=3", "config=smoke", "train.save_minutes=0", "train.num_threads=1", "mix.cutmix=0.5"]
-    arguments += ["data.rendered_fraction=0.2"]  # images that each epoch renders anew, also the resumed one
-    trained.run(*arguments, "run=unbroken")
-    folder = trained.folder / "runs/killed/fold3"
-    for number in (1, 3):
-        kill_after_states(number, folder / "state.pt", trained, [*arguments, "run=killed"])
-    assert "state.pt" in trained.run(*arguments, "run=killed").stdout
-    unbroken = trained.folder / "runs/unbroken/fold3"
-    assert (folder / "model.safetensors").read_bytes() == (unbroken / "model.safetensors").read_bytes()
-    assert pd.read_parquet(folder / "oof.parquet").equals(pd.read_parquet(unbroken / "oof.parquet"))
 
 
 @pytest.mark.slow
