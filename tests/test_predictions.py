@@ -127,14 +127,6 @@ def test_a_table_that_is_not_there_is_refused_with_what_to_do(tmp_path: Path, re
     refused(["oof.parquet", "not there", "Train"], read_predictions, tmp_path / "oof.parquet")
 
 
-def test_folds_are_put_together_with_each_image_once(out_of_fold: Predictions) -> None:
-    other = make_predictions(["Train_1", "Train_2"], seed=1)
-    whole = concatenate([out_of_fold, other])
-    assert whole.image_ids.tolist() == [*out_of_fold.image_ids, "Train_1", "Train_2"]
-    assert_same(take(whole, slice(5)), out_of_fold)
-    assert_same(take(whole, slice(5, None)), other)
-
-
 def test_an_image_predicted_by_two_folds_is_refused(out_of_fold: Predictions) -> None:
     with pytest.raises(InputError, match="Train_3 is predicted by two folds"):
         concatenate([out_of_fold, make_predictions(["Train_1", "Train_3"])])
