@@ -7,8 +7,6 @@ import timm
 import torch
 from torch import nn
 
-from okkhor.models import residual
-
 
 @pytest.mark.parametrize(
     ("training", "options"),
@@ -49,19 +47,6 @@ def test_plain34_is_a_chain_of_its_layers() -> None:
         if isinstance(module, nn.BatchNorm2d):
             expected = expected.relu()
     torch.testing.assert_close(plain(x), expected)
-
-
-def test_a_shortcut_passes_the_gradient_on_where_the_convolutions_pass_none() -> None:
-    gradients = {}
-    for shortcut in (True, False):
-        pair = residual.ConvolutionPair(8, 8, stride=1, shortcut=shortcut)
-        nn.init.zeros_(pair.bn2.weight)  # the convolutions contribute nothing
-        x = torch.rand(2, 8, 4, 4, requires_grad=True)
-        pair(x).sum().backward()
-        assert x.grad is not None
-        gradients[shortcut] = x.grad
-    torch.testing.assert_close(gradients[True], torch.ones(2, 8, 4, 4))
-    torch.testing.assert_close(gradients[False], torch.zeros(2, 8, 4, 4))
 
 
 def test_fresh_weights_keep_the_signal_at_its_size_through_all_layers() -> None:
