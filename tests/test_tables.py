@@ -80,11 +80,6 @@ def test_class_map_gives_the_component_of_each_label_in_any_order_of_its_rows(da
     assert class_map["vowel_diacritic"][10] == "<vowel_diacritic 10>"
 
 
-def test_names_that_pandas_takes_for_missing_stay_text(damaged: Damage) -> None:
-    table = read_train_table(damaged("train.csv", set_line(2, "NA,0,0,0,null")))
-    assert table.iloc[0][["image_id", "grapheme"]].tolist() == ["NA", "null"]
-
-
 HEADER = f"image_id,{','.join(HEAD_NAMES)},grapheme"
 READERS = {"train": read_train_table, "class_map": read_class_map, "test": read_test_table}
 
