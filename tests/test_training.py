@@ -509,13 +509,6 @@ def test_a_damaged_state_is_refused_with_the_remedy(tmp_path: Path) -> None:
         load_state(path, {"network": trainer.network})
 
 
-def test_a_state_that_would_run_code_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "state.pt"
-    torch.save({"progress": Path}, path)
-    with pytest.raises(InputError, match="can't resume"):
-        load_state(path, {})
-
-
 def test_the_second_signal_stops_at_once() -> None:
     with stop_on_signals() as stop:
         signal.raise_signal(signal.SIGINT)
