@@ -149,14 +149,6 @@ def test_rendered_images_come_after_the_real_ones_with_their_own_labels(prepared
         assert tuple(training.graphemes[training.labels["grapheme"][place]].tolist()) == labels[text]
 
 
-@pytest.mark.parametrize("fold", [0, 1])
-def test_no_rendered_image_is_validated_with(prepared: Prepared, fold: int) -> None:
-    validated = prepared.folds.validation_rows(fold)
-    training = select_training_set(with_rendered(), prepared, fold)
-    assert validated.max() < 24
-    assert not set(validated.tolist()) & set(training.rows.tolist())
-
-
 def test_no_image_of_a_held_out_grapheme_is_rendered(prepared: Prepared) -> None:
     for fold, texts in ((0, set(GRAPHEMES) - {"খা"}), (1, set(GRAPHEMES))):
         assert set(rendered_texts(select_training_set(with_rendered(0.9, "train"), prepared, fold))) == texts
