@@ -51,23 +51,6 @@ def test_a_dot_moves_as_far_and_to_where_the_move_says(move: Move, expected: Pla
     assert find_dot(move_images(draw_dot(10, 30), move)) == pytest.approx(expected, abs=near)
 
 
-@pytest.mark.parametrize("angle", [4.0, -4.0])
-def test_a_positive_angle_turns_counter_clockwise_about_the_centre(angle: float) -> None:
-    top, left = find_dot(move_images(draw_dot(20, 90), Move(angle=angle)))
-    down, right = 20 - 24.5, 90 - 49.5
-    place = complex(right, -down) * complex(math.cos(math.radians(angle)), math.sin(math.radians(angle)))
-    assert (top, left) == pytest.approx((24.5 - place.imag, 49.5 + place.real), abs=0.05)
-    assert (top < 20) == (angle > 0)  # right of the centre, counter-clockwise is up
-
-
-@pytest.mark.parametrize("move", MOVES)
-def test_the_ink_grows_with_the_area_and_none_is_lost(move: Move) -> None:
-    image = torch.zeros(1, 1, HEIGHT, WIDTH)
-    image[0, 0, 15:35, 30:70] = 200
-    moved = move_images(image.to(torch.uint8), move)
-    assert moved.sum().item() == pytest.approx(image.sum().item() * move.scale**2, rel=0.005)
-
-
 @pytest.mark.parametrize("number", [3, 5, 7, 9])
 def test_an_odd_number_of_moves_leans_to_no_side(number: int) -> None:
     moves = MOVES[:number]
@@ -76,29 +59,6 @@ def test_an_odd_number_of_moves_leans_to_no_side(number: int) -> None:
     for name in ("angle", "shift_x", "shift_y"):
         assert sum(getattr(move, name) for move in moves) == 0
     assert sum(move.scale for move in moves) == pytest.approx(number)
-
-
-@pytest.mark.parametrize("move", MOVES)
-@pytest.mark.parametrize("axes", [(2,), (3,), (2, 3)])
-def test_no_move_is_a_flip(move: Move, axes: tuple[int, ...]) -> None:
-    image = torch.zeros(1, 1, 64, 64, dtype=torch.uint8)
-    image[0, 0, 10:54, 14:22] = 255
-    image[0, 0, 10:18, 14:50] = 255  # the letter gamma, which every turn and flip changes
-    image[0, 0, 26:32, 14:34] = 255
-    moved = move_images(image, move).float()
-    assert (moved - image.float()).abs().sum() < (moved - image.flip(axes).float()).abs().sum() / 2
-
-
-@pytest.mark.parametrize("move", MOVES[1:])
-def test_what_leaves_at_one_border_does_not_come_in_at_another(move: Move) -> None:
-    for side in (slice(0, 2), slice(-2, None)):
-        strip = torch.zeros(1, 1, 64, 64, dtype=torch.uint8)
-        strip[:, :, side] = 255
-        far = slice(32, None) if side.start == 0 else slice(0, 32)
-        assert move_images(strip, move)[:, :, far].max() == 0
-        assert move_images(strip.mT, move)[:, :, :, far].max() == 0
-    moved = move_images(torch.full((1, 1, 64, 64), 255, dtype=torch.uint8), move)[0, 0]
-    assert (moved.min() == 0) == (move.scale <= 1)  # paper comes in, where anything does
 
 
 @pytest.mark.parametrize("move", MOVES)
@@ -167,9 +127,3 @@ def test_one_move_is_inference_bit_for_bit(dtype: torch.dtype) -> None:
     for predicted, expected in zip(found, infer(network, bare_images(), Precision(CPU, dtype)), strict=True):
         assert predicted.keys() == expected.keys()
         assert all(torch.equal(predicted[name], expected[name]) for name in expected)
-
-
-@pytest.mark.parametrize("number", [0, 2, 11])
-def test_an_unbalanced_number_of_moves_is_our_own_mistake(number: int) -> None:
-    with pytest.raises(AssertionError, match="not balanced"):
-        infer_tta(TinyNetwork(), random_images(size=16), FLOAT32, number)
