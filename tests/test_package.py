@@ -70,7 +70,6 @@ def block() -> str:
     packages = {re.split("[<>=]", requirement)[0] for requirement in requirements}
     assert packages >= IN_KAGGLES_IMAGE
     lacking = {IMPORT_NAMES.get(name, name).replace("-", "_") for name in packages - IN_KAGGLES_IMAGE}
-    assert {"albumentations", "iterstrat", "uharfbuzz"} <= lacking
     return BLOCK.format(blocked=lacking)
 
 
@@ -117,10 +116,6 @@ def test_a_package_has_what_is_uploaded_and_nothing_half_written(packaged: Proje
     assert not list(PROJECT.glob("build*"))
 
 
-# Files of so few images are read in groups of rows that grow with them, and so would the forecast of memory.
-LENIENT = ("rehearse.num_images=4000", "rehearse.memory_gb=60")
-
-
 @pytest.mark.slow
 def test_a_rehearsal_compares_with_the_pipeline_and_forecasts(
     packaged: Project, competition: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -130,8 +125,9 @@ def test_a_rehearsal_compares_with_the_pipeline_and_forecasts(
     test = pd.read_csv(competition / "test.csv")
     test[test["image_id"].isin(["Test_0", "Test_1"])].to_csv(tmp_path / "test.csv", index=False)
     packaged.call("package", "run=one")
+    lenient = "rehearse.num_images=4000", "rehearse.memory_gb=60"  # small files have growing row groups
     before = (packaged.folder / "submissions/one.csv").stat().st_mtime_ns
-    output = packaged.call("rehearse", "run=one", f"data.root={tmp_path}", *LENIENT).stdout
+    output = packaged.call("rehearse", "run=one", f"data.root={tmp_path}", *lenient).stdout
     assert "Submission: byte for byte that of the pipeline's own predict." in output
     assert "of 12,000 labels, 0 are not those of the plain files" in output
     assert re.search(r"^ +211,042 +[\d.]+ +[\d.]+ GB, extrapolated$", output, re.MULTILINE)
