@@ -101,11 +101,6 @@ def test_the_default_is_the_presets_run(untrained_run: str, photo: Path, capsys:
     assert str(photo) in capsys.readouterr().out
 
 
-def test_variants_of_a_run_read_too(untrained_run: str, photo: Path) -> None:
-    plain, views = (okkhor.read(photo, run=f"{untrained_run}{variant}") for variant in ("", "@tta3"))
-    assert not np.array_equal(plain.probabilities[HEAD_NAMES[0]], views.probabilities[HEAD_NAMES[0]])
-
-
 def test_what_is_wrong_is_told_and_nothing_is_read(untrained_run: str, photo: Path, refused: Refused) -> None:
     refused(["no image is named", "read photo.jpg"], read.main, [f"run={untrained_run}"])
     refused(["none.png: there is no such image"], read.main, [str(photo), "none.png", f"run={untrained_run}"])
