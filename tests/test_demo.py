@@ -13,11 +13,10 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Refused
+from helpers import PROJECT, Refused
 from PIL import Image
 
 import okkhor
@@ -27,7 +26,6 @@ from okkhor.errors import InputError
 pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 application = pytest.importorskip("okkhor.demo.application")
-PROJECT = Path(__file__).resolve().parent.parent
 
 
 def answer(png: bytes) -> Mapping[str, object]:
