@@ -266,6 +266,14 @@ def test_the_only_carriers_of_a_class_are_never_held_out(seed: int) -> None:
         assert not carriers <= held_out[fold]
 
 
+def test_a_fold_holds_out_only_graphemes_that_it_validates_with(by_labels: pd.DataFrame) -> None:
+    split, triples = load_folds(by_labels, ROOT, UNSEEN), triples_of(by_labels)  # most have one image
+    for fold in range(5):
+        assert set(triples[split.unseen_in == fold]) == set(
+            triples.iloc[split.validation_rows(fold)][split.unseen(fold)]
+        )
+
+
 def test_graphemes_that_can_not_be_spared_are_refused(by_grapheme: pd.DataFrame, refused: Refused) -> None:
     triples = [(root, root % 2, 0) for root in range(6)]
     table = make_table(np.array(triples * 4), [str(triple) for triple in triples * 4])
