@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import Refused, paint_number
+from helpers import PROJECT, Refused, paint_number
 from PIL import Image
 
 import okkhor
@@ -22,8 +22,6 @@ from okkhor.models.network import create_network
 from okkhor.models.weights import load_weights, save_weights
 from okkhor.rendering.graphemes import compose
 from okkhor.schema import HEAD_NAMES, HEADS
-
-PROJECT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
