@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers import PROJECT
 
-PROJECT = Path(__file__).parents[1]
 PYTHON_NAMES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14")
 
 # FAKE_VERSION: the version that it tells; FAKE_VENV, FAKE_PIP: what venv and pip do.
