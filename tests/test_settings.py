@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers import Refused
+from helpers import PROJECT, Refused
 
 from okkhor import settings
 from okkhor.config import Config, FoldsConfig
 from okkhor.errors import ConfigError
 from okkhor.settings import REMOVED, SETTINGS, choose_preset, differing_settings, load_config, load_stored, select_folds
-
-PROJECT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
