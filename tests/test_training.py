@@ -5,7 +5,6 @@ import json
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -303,15 +302,6 @@ def test_a_signal_during_validation_stops_at_once_and_going_on_begins_with_it(
     assert rest.ended == whole.ended
     assert epochs == ([0] if swa_epochs else []) + [line["epoch"] - 1 for line in rest.history[1:]]
     assert_same_parts(unbroken, resumed)
-
-
-def test_two_runs_with_one_seed_end_with_the_same_weights_and_another_seed_with_others(tmp_path: Path) -> None:
-    one, other, third = (make_trainer() for _ in range(3))
-    third.recipe = replace(third.recipe, seed=1)
-    for trainer, name in ((one, "one"), (other, "other"), (third, "third")):
-        run(trainer, tmp_path / name)
-    assert_same_weights(one.network, other.network)
-    assert not torch.equal(one.network.body[1].weight, third.network.body[1].weight)  # type: ignore[index,union-attr]
 
 
 def test_a_batch_in_parts_gives_the_gradients_of_the_whole() -> None:
