@@ -26,11 +26,6 @@ def test_labels_and_ids_of_rows_belong_together(train_set: TrainSet) -> None:
         assert triple == TRIPLES[number_of(image_id) % len(TRIPLES)]
 
 
-def test_an_id_of_train_csv_without_an_image_is_refused(damaged: Damage, refused: Refused) -> None:
-    root = damaged("train.csv", lambda text: text + b"Train_99,0,0,0,x\n")
-    refused(["train.csv", "1 of its images are in none of the 2 files", "Train_99"], read_train_set, root)
-
-
 def test_a_last_shard_that_is_missing_is_noticed(damaged: Damage, refused: Refused) -> None:
     refused(["train.csv", "12 of its images", "1 files"], read_train_set, damaged("train_image_data_1.parquet"))
     refused(["test.csv", "2 of its images", "1 files"], read_test_set, damaged("test_image_data_1.parquet"))
