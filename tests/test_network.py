@@ -1,11 +1,9 @@
 """The three-head networks on any backbone, and what stays the same when one is made, copied or laid out otherwise."""
 
-from typing import Any
-
 import pytest
 import torch
 from helpers import random_images
-from torch import Tensor, nn
+from torch import nn
 
 from okkhor.config import ModelConfig
 from okkhor.models.network import create_network
@@ -60,18 +58,3 @@ def test_trying_the_features_leaves_the_batch_norms_as_they_were() -> None:
     assert norms
     assert all(norm.state_dict()["num_batches_tracked"] == 0 for norm in norms)
     assert all(norm.state_dict()["running_mean"].eq(0).all() for norm in norms)
-
-
-def test_channels_last_reaches_the_features_without_a_copy() -> None:
-    network = create_network(SMALL, 64).to(memory_format=torch.channels_last)
-    formats: list[bool] = []
-
-    def note_format(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        formats.append(output.is_contiguous(memory_format=torch.channels_last))
-
-    for module in network.backbone.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(note_format)
-    network(random_images())
-    assert formats
-    assert all(formats)
