@@ -8,21 +8,14 @@ import sys
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from helpers import PROJECT, Project, make_predictions, make_run
+from helpers import PROJECT, Project, make_run
 
 from okkhor.config import DataConfig, ModelConfig
 from okkhor.kaggle import rehearsal
-from okkhor.kaggle.plan import KernelMember, KernelPlan, read_plan, write_plan
-from okkhor.label_triples import count_triples
+from okkhor.kaggle.plan import KernelMember, KernelPlan, write_plan
 from okkhor.pipeline.decision import Decision
-from okkhor.predictions import Predictions
-from okkhor.schema import HEADS
-from okkhor.scoring.choosing import Candidates, OutOfFold
-from okkhor.scoring.decoding import apply_rule
-from okkhor.scoring.member_weights import Combination, fit_stacking
 
 IN_KAGGLES_IMAGE = {
     *("numpy", "opencv-python-headless", "pandas", "pillow", "pyarrow", "PyYAML", "safetensors", "scikit-learn"),
@@ -163,24 +156,3 @@ def test_what_is_missing_is_told_in_two_lines(project: Project, arguments: list[
     error = project.call(*arguments, status=2).stderr
     assert expected in error
     assert len(error.splitlines()) <= 2
-
-
-def test_a_plan_decides_after_reading_as_before_writing(tmp_path: Path) -> None:
-    ids = [f"Train_{number}" for number in range(200)]
-    members = [make_predictions(ids, seed=seed) for seed in (0, 1)]
-    members[1] = Predictions(members[1].image_ids, members[1].probabilities, members[0].labels)
-    labels = members[0].labels
-    assert labels is not None
-    rule = Candidates("joint", [OutOfFold(members[0], count_triples(labels))], "posterior").make_rule()
-    for combination in (
-        Combination("geometric", (0.3, 0.7)),
-        Combination("rank"),
-        Combination(stacking=fit_stacking(members, ["a", "b"])),
-    ):
-        write_plan(KernelPlan((), Decision(combination, rule), (("predict", "run=a"),)), tmp_path / "plan.json")
-        plan = read_plan(tmp_path / "plan.json")
-        one, other = (c.apply(members, ["a", "b"]) for c in (combination, plan.decision.combination))
-        for head in HEADS:
-            np.testing.assert_array_equal(one.probabilities[head.name], other.probabilities[head.name])
-        pd.testing.assert_frame_equal(*(pd.DataFrame(apply_rule(r, one)) for r in (rule, plan.decision.rule)))
-        assert plan.commands == (("predict", "run=a"),)
