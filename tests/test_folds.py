@@ -269,9 +269,8 @@ def test_the_only_carriers_of_a_class_are_never_held_out(seed: int) -> None:
 def test_a_fold_holds_out_only_graphemes_that_it_validates_with(by_labels: pd.DataFrame) -> None:
     split, triples = load_folds(by_labels, ROOT, UNSEEN), triples_of(by_labels)  # most have one image
     for fold in range(5):
-        assert set(triples[split.unseen_in == fold]) == set(
-            triples.iloc[split.validation_rows(fold)][split.unseen(fold)]
-        )
+        validation = triples.iloc[split.validation_rows(fold)]
+        assert set(triples[split.unseen_in == fold]) == set(validation[split.unseen(fold)])
 
 
 def test_graphemes_that_can_not_be_spared_are_refused(by_grapheme: pd.DataFrame, refused: Refused) -> None:
