@@ -129,10 +129,6 @@ def test_a_missing_file_is_refused_with_where_to_read_on(damaged: Damage, refuse
     refused(["train.csv", "not there", "input/README.md"], read_train_table, damaged("train.csv"))
 
 
-def test_without_a_sample_submission_test_csv_is_read_alone(damaged: Damage) -> None:
-    assert len(read_test_table(damaged("sample_submission.csv"))) == 12
-
-
 def test_a_solution_has_the_usage_public_or_private(tmp_path: Path, refused: Refused) -> None:
     path = tmp_path / "solution.csv"
     path.write_text("row_id,target,usage\na,1,Public\nb,2,Private\n")
