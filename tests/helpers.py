@@ -12,6 +12,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
@@ -101,6 +102,20 @@ class Project:
     def read(self, path: str) -> pd.DataFrame:
         """Read a csv file of the project."""
         return pd.read_csv(self.folder / path)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 240, told: Callable[[], str] = str) -> None:
+    """Wait for a condition. told: what the process has printed, for the message."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether the process runs; a zombie does not."""
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def pillow_font(face: Face, size: int) -> ImageFont.FreeTypeFont:

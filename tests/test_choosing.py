@@ -11,7 +11,7 @@ from sklearn.metrics import recall_score
 from okkhor.predictions import Predictions, take
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.choosing import EXPONENTS, Candidates, OutOfFold, random_parts, split_folds
-from okkhor.scoring.decoding import apply_rule, decode, measure_priors
+from okkhor.scoring.decoding import apply_rule, measure_priors
 
 GRAPHEMES = uneven_graphemes()
 PRIORS = measure_priors(GRAPHEMES)
@@ -60,12 +60,6 @@ def test_labels_without_meaning_bring_no_gain_to_images_that_had_no_part_in_the_
     assert np.mean(leaking) > 0.001
     assert abs(np.mean(nested)) < 3 * np.std(nested) / np.sqrt(12)
     assert np.mean(nested) < np.mean(leaking) / 2
-
-
-def test_the_rule_argmax_is_decode() -> None:
-    table = honest_predictions(1, 60, GRAPHEMES)
-    decided = Candidates("argmax", [OutOfFold(table, GRAPHEMES)], "posterior").decide_out_of_fold(np.arange(60) % 5)
-    np.testing.assert_array_equal(decided.array, decode(table.probabilities).array)
 
 
 def test_decisions_are_compared_on_the_mix_of_seen_and_unseen() -> None:

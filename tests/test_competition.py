@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from helpers import NUM_TEST, NUM_TRAIN, PIXEL_COLUMNS, TRIPLES, Damage, Refused, number_of
+from helpers import NUM_TRAIN, PIXEL_COLUMNS, TRIPLES, Damage, Refused, number_of
 
 from okkhor.config import DataConfig
-from okkhor.data import competition
 from okkhor.data.competition import TrainSet, apply_corrections, read_test_set, read_train_set
 from okkhor.schema import HEADS
 
@@ -19,23 +18,12 @@ def drop_image(image_id: str) -> Callable[[bytes], bytes]:
     return lambda text: b"\n".join(line for line in text.split(b"\n") if f"{image_id}," not in line.decode())
 
 
-def test_a_sound_folder_is_read_with_all_its_shards(train_set: TrainSet, test_set: competition.TestSet) -> None:
-    assert len(train_set.table) == sum(len(shard.image_ids) for shard in train_set.shards) == NUM_TRAIN
-    assert sum(len(shard.image_ids) for shard in test_set.shards) == NUM_TEST
-    assert len(test_set.table) == NUM_TEST * len(HEADS)
-
-
 def test_labels_and_ids_of_rows_belong_together(train_set: TrainSet) -> None:
     rows = train_set.table.index.to_numpy()[[5, 3, 20]]
     labels = train_set.labels(rows)
     for place, image_id in enumerate(train_set.image_ids(rows)):
         triple = tuple(int(labels[head.name][place]) for head in HEADS)
         assert triple == TRIPLES[number_of(image_id) % len(TRIPLES)]
-
-
-def test_an_id_of_train_csv_without_an_image_is_refused(damaged: Damage, refused: Refused) -> None:
-    root = damaged("train.csv", lambda text: text + b"Train_99,0,0,0,x\n")
-    refused(["train.csv", "1 of its images are in none of the 2 files", "Train_99"], read_train_set, root)
 
 
 def test_a_last_shard_that_is_missing_is_noticed(damaged: Damage, refused: Refused) -> None:
@@ -78,12 +66,6 @@ def listing(folder: Path, setting: str, content: str) -> DataConfig:
     path = folder / f"{setting}.csv"
     path.write_text(content, encoding="utf-8")
     return DataConfig(**{setting: str(path)})  # type: ignore[arg-type]
-
-
-def test_without_lists_nothing_changes(train_set: TrainSet) -> None:
-    table, usable = apply_corrections(train_set.table, DataConfig())
-    pd.testing.assert_frame_equal(table, train_set.table)
-    assert usable.all()
 
 
 def test_blacklisted_images_are_not_trained_on(train_set: TrainSet, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from okkhor.scoring.decoding import (
     decide,
     decode,
     measure_priors,
-    rule_inputs,
     sum_over_graphemes,
 )
 
@@ -72,15 +71,6 @@ def test_the_sum_over_graphemes_is_that_of_a_loop() -> None:
                 product_of_three *= PREDICTIONS.probabilities[name][:, label]
             expected[:, triple[column]] += product_of_three
         np.testing.assert_allclose(sums[head.name], expected, rtol=1e-4, atol=1e-9)
-
-
-def test_where_every_combination_occurs_the_joint_rule_changes_nothing() -> None:
-    everything = np.array(list(product(*(range(head.num_classes) for head in HEADS))))
-    graphemes = TripleCounts(everything, np.ones(len(everything), np.int64))
-    predictions = make_predictions(["a", "b"])
-    (inputs,) = rule_inputs("joint", (0.1,), predictions, graphemes)
-    for name in HEAD_NAMES:
-        np.testing.assert_allclose(inputs[name], predictions.probabilities[name], rtol=1e-3)
 
 
 def test_the_joint_rule_gives_up_a_combination_that_does_not_occur() -> None:

@@ -64,25 +64,6 @@ def test_a_killed_process_leaves_the_old_file_and_the_next_removes_its_rest(tmp_
     assert set(tmp_path.iterdir()) == {path, of_the_living, of_another}
 
 
-def test_two_processes_write_beside_each_other(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-
-    def write(text: str) -> None:
-        for _ in range(20):
-            with replacing(path) as temporary:
-                temporary.write_text(text * 1000)
-
-    context = multiprocessing.get_context("fork")
-    writers = [context.Process(target=write, args=(text,)) for text in "ab"]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(30)
-    assert [writer.exitcode for writer in writers] == [0, 0]
-    assert path.read_text() in ("a" * 1000, "b" * 1000)
-    assert list(tmp_path.iterdir()) == [path]
-
-
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_folder_is_replaced_when_its_block_ends_well_and_kept_otherwise(tmp_path: Path, exists: bool) -> None:
     folder = tmp_path / "new" / "package"

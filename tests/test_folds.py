@@ -46,10 +46,7 @@ def small() -> pd.DataFrame:
 
 @pytest.fixture
 def by_grapheme() -> pd.DataFrame:
-    """3,000 images of 150 graphemes, 20 each: as in the competition, every grapheme has enough for all folds.
-
-    They are by 60 writers, some of whom wrote ten times as much as others.
-    """
+    """3,000 images of 150 graphemes, 20 each, by 60 writers, some of whom wrote ten times as much as others."""
     random = np.random.default_rng(0)
     triples = np.stack([random.zipf(1.5, 150) % head.num_classes for head in HEADS], axis=1)
     table = make_table(np.repeat(triples, 20, axis=0), [f"g{k // 20}" for k in range(3000)])
@@ -191,13 +188,10 @@ def test_a_folds_file_that_does_not_fit_is_refused(
     refused([str(path), words, f"\nDelete {path} to have it made again"], load_folds, small, ROOT, config)
 
 
-def test_fewer_images_than_folds_are_refused(small: pd.DataFrame, refused: Refused) -> None:
-    refused(["3 images", "folds.num_folds=5"], load_folds, small[:3], ROOT, FoldsConfig())
-
-
-def test_a_class_that_a_folds_training_lacks_is_refused_unless_it_has_one_image(
+def test_too_few_images_are_refused_and_a_class_that_a_training_lacks_unless_it_has_one_image(
     small: pd.DataFrame, refused: Refused
 ) -> None:
+    refused(["3 images", "folds.num_folds=5"], load_folds, small[:3], ROOT, FoldsConfig())
     alternating, root_3 = np.arange(24) % 2, small["grapheme_root"] == 3  # one grapheme, four images
     words = ["folds/x.csv", "all 4 images of grapheme_root 3 are in fold 1 or held out with it", "Delete"]
     refused(words, audit_folds, small, plain(np.where(root_3, 1, alternating)))
@@ -245,32 +239,17 @@ def test_a_folds_training_has_no_image_of_a_grapheme_that_it_holds_out(by_graphe
         assert not set(unseen) & trained
         assert set(validation[~split.unseen(fold)]) <= trained
         held_out.append(set(unseen))
-        # nothing but the fold's own images and the graphemes that it holds out is missing from its training
         own = np.isin(np.arange(len(triples)), split.validation_rows(fold))
         np.testing.assert_array_equal(split.training_rows(fold), np.flatnonzero(~own & ~triples.isin(unseen)))
         if group:
             assert not set(by_grapheme["writer"][own]) & set(by_grapheme["writer"].iloc[split.training_rows(fold)])
-    assert [len(graphemes) for graphemes in held_out] == [round(0.058 * triples.nunique())] * 5
-    assert len(set().union(*held_out)) == sum(map(len, held_out)), "a grapheme is held out by one fold at most"
-
-
-@pytest.mark.parametrize("share", [0.02, 0.1])
-def test_the_audit_measures_the_unseen_part_of_each_fold(by_grapheme: pd.DataFrame, share: float) -> None:
-    split = load_folds(by_grapheme, ROOT, replace(UNSEEN, group="writer", unseen_share=share))
-    frame = by_grapheme.assign(triple=triples_of(by_grapheme), fold=split.numbers, unseen_in=split.unseen_in)
-    held_out = frame[frame["unseen_in"] >= 0].groupby("unseen_in")["triple"].nunique()
-    shares = (frame["unseen_in"] == frame["fold"]).groupby(frame["fold"]).mean()
+    numbers = [len(graphemes) for graphemes in held_out]
+    assert numbers == [round(0.058 * triples.nunique())] * 5
     audit = audit_folds(by_grapheme, split)
-    assert audit.unseen_graphemes == held_out.tolist() == [round(share * frame["triple"].nunique())] * 5
-    assert audit.unseen_shares == pytest.approx(shares.tolist())
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_no_fold_loses_a_class_whatever_the_seed(by_grapheme: pd.DataFrame, seed: int) -> None:
-    split = load_folds(by_grapheme, ROOT, replace(UNSEEN, seed=seed, unseen_share=0.2))
-    for fold in range(5):
-        training = by_grapheme.iloc[split.training_rows(fold)]
-        assert all(set(training[name]) == set(by_grapheme[name]) for name in HEAD_NAMES)
+    assert audit.unseen_graphemes == numbers
+    shares = [split.unseen(fold).mean() for fold in range(5)]
+    assert audit.unseen_shares == pytest.approx(shares)
+    assert len(set().union(*held_out)) == sum(map(len, held_out)), "a grapheme is held out by one fold at most"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -287,14 +266,11 @@ def test_the_only_carriers_of_a_class_are_never_held_out(seed: int) -> None:
         assert not carriers <= held_out[fold]
 
 
-def test_a_grapheme_that_a_fold_has_no_image_of_is_not_held_out_there(by_labels: pd.DataFrame) -> None:
-    """Each image has its own grapheme here, most also their own labels: elsewhere nobody would be validated with it."""
-    split = load_folds(by_labels, ROOT, UNSEEN)
-    triples = triples_of(by_labels)
+def test_a_fold_holds_out_only_graphemes_that_it_validates_with(by_labels: pd.DataFrame) -> None:
+    split, triples = load_folds(by_labels, ROOT, UNSEEN), triples_of(by_labels)  # most have one image
     for fold in range(5):
-        held_out = set(triples[split.unseen_in == fold])
-        assert len(held_out) == round(0.058 * triples.nunique())
-        assert held_out == set(triples[(split.unseen_in == fold) & (split.numbers == fold)])
+        validation = triples.iloc[split.validation_rows(fold)]
+        assert set(triples[split.unseen_in == fold]) == set(validation[split.unseen(fold)])
 
 
 def test_graphemes_that_can_not_be_spared_are_refused(by_grapheme: pd.DataFrame, refused: Refused) -> None:

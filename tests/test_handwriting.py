@@ -110,12 +110,6 @@ def test_a_letter_that_is_cut_leaves_the_paper_at_one_edge_by_a_fifth_of_its_siz
     assert sides.min() > 70
 
 
-def test_a_tall_letter_is_cut_above_and_twice_as_often(random: Random) -> None:
-    tall = make_glyph(straight((-0.2, -1.0), (0.2, 1.0)))
-    tops = [write_glyph(tall, make_hand({"cut": 0.3}), random)[0][:, 1].min() for _ in range(400)]
-    assert 190 < sum(top < 0 for top in tops) < 290
-
-
 @pytest.mark.parametrize(("ascent", "descent", "height"), [(1, 1, 2), (2, 1, 2.5), (1, 1.5, 2.25), (0.8, 1.6, 2.2)])
 def test_what_stands_above_the_head_line_and_below_the_foot_is_as_high_as_the_hand_writes_it(
     ascent: float, descent: float, height: float, random: Random
@@ -173,12 +167,6 @@ def test_an_end_is_drawn_straight_on_or_cut_back_by_a_third_at_most(by: float, e
     assert length(moved) == pytest.approx(expected, abs=STEP)
     assert np.ptp(moved[:, 0]) == 0
     np.testing.assert_array_equal(moved[: len(UPRIGHT)], UPRIGHT[: len(moved)])
-
-
-def test_a_cut_end_does_not_depend_on_how_far_the_other_end_was_drawn_on() -> None:
-    for by in (0.003, 0.03, 0.3):
-        stroke = move_end(UPRIGHT[::-1], by, curl=0.0)[::-1]
-        assert length(stroke) - length(move_end(stroke, -0.08, curl=0.0)) == pytest.approx(0.08, abs=STEP)
 
 
 @pytest.mark.parametrize("overshoot", [-0.15, 0.0, 0.3])

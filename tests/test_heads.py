@@ -71,9 +71,7 @@ def test_consonants_are_the_normalised_products_of_the_sigmoids_of_their_parts()
 
 def test_only_the_consonant_head_is_made_of_parts() -> None:
     network = make_network(consonant="parts")
-    assert [tuple(values.shape) for values in network(random_images()).values()] == [(2, 168), (2, 11), (2, 7)]
-    rows = [len(network.get_parameter(f"heads.{head.name}.linear.weight")) for head in HEADS]
-    assert rows == [168, 11, 4]
+    assert [len(network.get_parameter(f"heads.{head.name}.linear.weight")) for head in HEADS] == [168, 11, 4]
     assert not [name for name in network.state_dict() if "parts" in name]  # a fact of the competition is no weight
 
 
@@ -137,13 +135,6 @@ def test_average_and_maximum_are_pooled_as_timm_does() -> None:
     torch.testing.assert_close(AverageMaxPooling()(features), expected)
 
 
-def test_each_head_learns_a_pooling_of_its_own() -> None:
-    network = make_network(pooling="gem")
-    network(random_images())["vowel_diacritic"].square().sum().backward()
-    gradients = {head.name: network.get_parameter(f"heads.{head.name}.pooling.exponent").grad for head in HEADS}
-    assert [name for name, gradient in gradients.items() if gradient is not None] == ["vowel_diacritic"]
-
-
 @pytest.mark.parametrize(("backbone", "pooling"), [("vit_tiny_patch16_224", "gem"), ("mambaout_femto", "average_max")])
 def test_a_pooling_is_refused_without_a_map_to_pool(backbone: str, pooling: Any) -> None:  # tokens; (B, H, W, C)
     message = rf"model\.pooling={pooling}: {backbone} has no feature map .* Set model\.pooling=average"
@@ -204,19 +195,9 @@ def test_the_grapheme_head_gives_graphemes_in_training_and_their_classes_in_eval
         torch.testing.assert_close(predicted[f"{name}_grapheme"].softmax(dim=1), marginals[name], rtol=1e-3, atol=1e-5)
 
 
-def test_label_triples_may_be_an_array_are_copied_and_stay_with_a_mean_of_the_weights() -> None:
+def test_label_triples_stay_with_a_mean_of_the_weights() -> None:
     graphemes = random_graphemes()
     network = create_network(replace(SMALL, graphemes="linear"), 64, graphemes.numpy())
     ema = ModelEmaV3(network, decay=0.9)
     ema.update(network, step=1)
-    for owner in (network, ema.module):
-        assert torch.equal(owner.get_buffer("grapheme_labels"), graphemes)
-    graphemes[0] = 0
-    assert not torch.equal(network.grapheme_labels, graphemes)
-    assert "grapheme_labels" not in create_network(SMALL, 64, graphemes).state_dict()  # model.graphemes=none
-
-
-@pytest.mark.parametrize("graphemes", [None, [[0.0, 0.0, 0.0]], [[0, 0]], [0, 0, 0], [[168, 0, 0]], [[0, -1, 0]]])
-def test_what_is_no_table_of_label_triples_is_our_own_mistake(graphemes: Any) -> None:
-    with pytest.raises(AssertionError):
-        create_network(replace(SMALL, graphemes="linear"), 64, None if graphemes is None else torch.tensor(graphemes))
+    assert torch.equal(ema.module.get_buffer("grapheme_labels"), graphemes)

@@ -1,13 +1,10 @@
 """./run.sh help: commands, and each setting with type, default, range, unit, description and choices."""
 
-from pathlib import Path
-
 import pytest
+from helpers import PROJECT
 
 from okkhor.__main__ import COMMANDS, main
 from okkhor.settings import GROUPS, SETTINGS
-
-PROJECT = Path(__file__).parent.parent
 
 
 def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -18,6 +15,8 @@ def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_help_lists_the_commands_and_says_how_to_ask_for_more(capsys: pytest.CaptureFixture[str]) -> None:
     told = ask(capsys)
     assert [line.split()[0] for line in told.splitlines()[3 : 3 + len(COMMANDS)]] == list(COMMANDS)
+    files = [path for path in (PROJECT / "src/okkhor/commands").glob("[a-z]*.py") if "def main(" in path.read_text()]
+    assert {path.stem for path in files} <= set(COMMANDS)
     assert "`help train.epochs`" in told
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == told

@@ -17,7 +17,6 @@ from okkhor.models.network import create_network
 from okkhor.pipeline import inference
 from okkhor.pipeline.inference import Networks, collect, predict_blocks, predict_test
 from okkhor.predictions import concatenate
-from okkhor.scoring.ensembling import combine
 from okkhor.training.device import Precision
 
 PRECISION = Precision(torch.device("cpu"), torch.float32)
@@ -59,17 +58,6 @@ def test_members_that_prepare_images_otherwise_are_shown_the_same_shards_decoded
         for fold, (one, other) in enumerate(zip(alone, together, strict=True)):
             assert_same(one, other)
             assert_same(one, concatenate([block[number][fold] for block in blocks]))
-
-
-def test_a_mean_taken_block_by_block_is_that_of_the_whole_tables(
-    test_set: Images, decoded: list[str], tmp_path: Path
-) -> None:
-    member = make_networks(32, 2, 3)
-    names = list(member.by_name)
-    blocks = ([combine(tables, names)] for (tables,) in predict_blocks([member], test_set, tmp_path))
-    (mean,) = collect(blocks)
-    assert_same(mean, combine(predict_test(member, test_set), names))
-    assert len(decoded) == 2 * len(test_set.shards)
 
 
 class Recording(nn.Module):

@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 from helpers import Refused
 
-from okkhor.label_triples import (
-    Labels,
-    count_triples,
-    find_triples,
-    merge_triples,
-    read_triples,
-    write_triples,
-)
+from okkhor.label_triples import Labels, count_triples, find_triples, merge_triples, read_triples, write_triples
 from okkhor.schema import HEAD_NAMES, HEADS
 
 

@@ -13,7 +13,15 @@ from helpers import GRAPHEMES, NUM_TRAIN, SMALL, TRIPLES, number_of, read_number
 from okkhor.config import AugmentConfig
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.competition import TrainSet
-from okkhor.data.loading import Batch, BatchesInOrder, CachedImages, Loader, PlannedBatch, ShuffledBatches
+from okkhor.data.loading import (
+    Batch,
+    BatchesInOrder,
+    CachedImages,
+    Loader,
+    PlannedBatch,
+    ShuffledBatches,
+    sampling_weights,
+)
 from okkhor.label_triples import Labels
 from okkhor.schema import HEAD_NAMES
 
@@ -115,19 +123,6 @@ def test_an_epoch_has_each_image_at_most_once_in_batches_of_one_size(num_images:
         assert num_images - len(counts) < batch_size
 
 
-def test_the_images_left_out_are_others_each_epoch() -> None:
-    order = ShuffledBatches(19, 6, seed=0)
-    left_out: list[int] = []
-    for epoch in range(20):
-        left_out.append(*set(range(19)) - {number for batch in order.epoch(epoch) for number in batch.indices})
-    assert len(set(left_out)) > 5
-
-
-def test_an_epoch_is_resumed_in_the_middle_as_if_it_had_not_stopped() -> None:
-    order = ShuffledBatches(50, 8, seed=4)
-    assert list(order.epoch(2, first_batch=4)) == list(order.epoch(2))[4:]
-
-
 @pytest.mark.parametrize("weights", [None, np.linspace(0.1, 1, 50)])
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_processes_share_each_batch_in_equal_parts(weights: np.ndarray | None, world_size: int) -> None:
@@ -153,14 +148,28 @@ def test_the_grapheme_is_a_column_behind_the_heads(small_cache: Path, train_set:
     assert load(CachedImages([small_cache], rows, labels), [3, 5])[1][:, 3].tolist() == [30, 50]
 
 
-def test_seed_and_epoch_alone_fix_the_order() -> None:
+@pytest.mark.parametrize("weights", [None, np.linspace(0.1, 1, 50)])
+def test_seed_and_epoch_alone_fix_the_order(weights: np.ndarray | None) -> None:
     torch.manual_seed(1)
-    first = list(ShuffledBatches(50, 8, seed=4).epoch())
+    first = list(ShuffledBatches(50, 8, 4, weights).epoch(0))
     torch.manual_seed(2)
-    assert list(ShuffledBatches(50, 8, seed=4).epoch()) == first
-    assert list(ShuffledBatches(50, 8, seed=5).epoch()) != first
-    numbers = [number for batch in ShuffledBatches(50, 8, seed=0).epoch() for number in batch.indices]
-    assert numbers != sorted(numbers)
+    assert list(ShuffledBatches(50, 8, 4, weights).epoch(0)) == first
+    for seed, epoch in ((5, 0), (4, 1)):
+        other = ShuffledBatches(50, 8, seed, weights).epoch(epoch)
+        assert [batch.indices for batch in other] != [batch.indices for batch in first]
+
+
+def test_plain_sampling_weighs_nothing_and_balanced_draws_a_root_by_the_square_root_of_its_images() -> None:
+    labels = Labels(np.repeat([[0, 0, 0], [0, 1, 0], [1, 0, 0]], [60, 30, 10], axis=0))
+    assert sampling_weights("plain", labels) is None
+    weights = sampling_weights("balanced", labels)
+    assert weights is not None
+    assert weights.mean() == pytest.approx(1)
+    order = ShuffledBatches(100, 50, seed=0, weights=weights)
+    drawn = [index for epoch in range(200) for batch in order.epoch(epoch) for index in batch.indices]
+    counts = np.bincount(drawn, minlength=100) / len(drawn)
+    assert counts[90:].sum() == pytest.approx(np.sqrt(10) / (np.sqrt(10) + np.sqrt(90)), abs=0.02)
+    assert counts[:60].sum() == pytest.approx(2 * counts[60:90].sum(), abs=0.04)
 
 
 def test_images_of_a_second_cache_count_on_from_the_first(small_cache: Path) -> None:

@@ -76,33 +76,6 @@ def test_smoothed_and_adjusted_the_best_answer_to_a_class_prefers_no_other_class
         assert second - first == pytest.approx(trained - np.log(30 / 100), abs=0.05)
 
 
-def test_both_labels_of_mixed_images_count_by_their_shares() -> None:
-    partners = LABELS.flip(0)
-    one, other = make_loss()(make_logits(), LABELS), make_loss()(make_logits(), partners)
-    torch.testing.assert_close(make_loss()(make_logits(), LABELS, partners, 0.3), 0.3 * one + 0.7 * other)
-
-
-def test_logit_adjustment_makes_the_best_constant_answer_treat_all_classes_alike() -> None:
-    """Without images to tell by, plain logits learn the frequencies; adjusted ones learn to prefer no class."""
-    labels = torch.tensor([[0, 0, 0]] * 90 + [[1, 1, 1]] * 10)
-    counts = {head.name: labels[:, column].numpy() for column, head in enumerate(HEADS)}
-    for strength, expected in ((0.0, np.log(9)), (1.0, 0.0)):
-        loss = ThreeHeadLoss(LossConfig(logit_adjustment=strength), "classes", counts, CPU)
-        for logits in best_answers(loss, labels):
-            assert (logits[0] - logits[1]).item() == pytest.approx(expected, abs=0.05)
-            assert (logits[2:] < logits[:2].min()).all()  # classes without images stay improbable
-
-
-def test_class_balance_weighs_by_the_effective_number_and_leaves_the_mean_weight_at_one() -> None:
-    loss = make_loss(class_balance=0.9)
-    for head in HEADS:
-        counts = np.bincount(TRAINING[head.name], minlength=head.num_classes)
-        weights = np.array([(1 - 0.9) / (1 - 0.9 ** int(count)) for count in counts])
-        weights *= counts.sum() / (weights * counts).sum()
-        np.testing.assert_allclose(loss.class_weights[head.name], weights, rtol=1e-4)
-        assert np.mean(weights[TRAINING[head.name]]) == pytest.approx(1)
-
-
 def test_a_class_without_training_images_has_finite_priors_and_weights() -> None:
     labels = {head.name: np.zeros(5, np.int64) for head in HEADS}
     for consonant in ("classes", "parts"):
@@ -120,17 +93,8 @@ def test_the_gradient_of_focal_loss_is_finite_where_the_network_is_certain() -> 
     assert all(scores.grad is not None and scores.grad.isfinite().all() for scores in logits.values())
 
 
-def test_only_the_highest_losses_count_with_a_hard_share() -> None:
-    loss = make_loss(hard_share=0.5)
-    each = loss.of_each_image(make_logits(), LABELS)
-    torch.testing.assert_close(loss(make_logits(), LABELS), each.sort().values[-3:].mean())
-
-
-@pytest.mark.parametrize(("smoothing", "strength"), [(0.0, 0.0), (0.2, 0.7)])
-def test_consonant_parts_are_binary_cross_entropy_smoothed_and_adjusted_by_their_frequencies(
-    smoothing: float, strength: float
-) -> None:
-    """The table of parts is written out here: a part's share is that of the training images that show it."""
+def test_parts_are_smoothed_and_adjusted_by_the_frequency_of_each_part() -> None:
+    """The class's part table is written out here: a part's share is that of the training images that show it."""
     logits = make_logits()
     z = logits["consonant_diacritic"][:, [1, 2, 4, 5]].double()
     shows = np.array([[0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 0, 1], [0, 0, 0, 0, 0, 1, 1]]).T

@@ -12,14 +12,6 @@ from omegaconf.errors import OmegaConfBaseException
 from okkhor.commands import prepare
 
 
-def test_help_names_every_command(tmp_path: Path) -> None:
-    text = call(tmp_path, "help").stdout
-    files = (PROJECT / "src/okkhor/commands").glob("[a-z]*.py")
-    commands = {path.stem for path in files if "def main(" in path.read_text()}
-    assert len(commands) > 10
-    assert all(f"  {command} " in text for command in commands)
-
-
 @pytest.mark.parametrize(
     ("number", "advice"),
     [

@@ -96,18 +96,6 @@ def test_the_most_confident_mistakes_are_those_of_a_loop_by_hand(predictions: Pr
                     expected.append((image_id, name, truth, wrong, float(values[wrong]), float(values[truth])))
         expected.sort(key=lambda row: (-row[4], row[5]))
         assert list(table.itertuples(index=False, name=None)) == expected[:50]
-    columns = ["image_id", "head", "truth", "decoded", "decoded_probability", "truth_probability"]
-    assert table.columns.tolist() == columns
-
-
-def test_among_equally_confident_mistakes_the_least_probable_truth_comes_first(predictions: Predictions) -> None:
-    values = {name: np.zeros_like(table) for name, table in predictions.probabilities.items()}
-    values["consonant_diacritic"][:3, :3] = [[0.6, 0.3, 0.1], [0.6, 0.1, 0.3], [0.6, 0.2, 0.2]]
-    decoded = Labels(np.zeros((NUM_IMAGES, 3), np.int64))
-    labels = Labels(decoded.array.copy())
-    labels["consonant_diacritic"][:3] = 1
-    table = confidently_wrong(replace(predictions, probabilities=values, labels=labels), decoded, 2)
-    assert table["image_id"].tolist() == ["Train_1", "Train_2"]
 
 
 def test_texts_stand_beside_their_labels(predictions: Predictions, labels: Labels, decoded: Labels) -> None:

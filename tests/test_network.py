@@ -1,11 +1,8 @@
 """The three-head networks on any backbone, and what stays the same when one is made or laid out otherwise."""
 
-from typing import Any
-
 import pytest
 import torch
 from helpers import random_images
-from torch import Tensor, nn
 
 from okkhor.config import ModelConfig
 from okkhor.models.network import create_network
@@ -53,34 +50,3 @@ def test_logits_are_those_of_the_written_formula() -> None:
 def test_images_that_are_normalised_already_are_refused() -> None:
     with pytest.raises(AssertionError, match="uint8"):
         create_network(SMALL, 64)(torch.rand(2, 1, 64, 64))
-
-
-def test_trying_the_features_leaves_the_batch_norms_as_they_were() -> None:
-    norms = [module for module in create_network(SMALL, 64).modules() if isinstance(module, nn.BatchNorm2d)]
-    assert norms
-    assert all(norm.state_dict()["num_batches_tracked"] == 0 for norm in norms)
-    assert all(norm.state_dict()["running_mean"].eq(0).all() for norm in norms)
-
-
-def test_the_same_seed_gives_the_same_network() -> None:
-    states = []
-    for seed in (0, 0, 1):
-        torch.manual_seed(seed)
-        states.append(create_network(SMALL, 64).state_dict())
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert not torch.equal(states[0]["backbone.conv1.0.weight"], states[2]["backbone.conv1.0.weight"])
-
-
-def test_channels_last_reaches_the_features_without_a_copy() -> None:
-    network = create_network(SMALL, 64).to(memory_format=torch.channels_last)
-    formats: list[bool] = []
-
-    def note_format(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        formats.append(output.is_contiguous(memory_format=torch.channels_last))
-
-    for module in network.backbone.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(note_format)
-    network(random_images())
-    assert formats
-    assert all(formats)

@@ -97,7 +97,7 @@ def test_what_is_no_image_is_refused_with_its_path(tmp_path: Path, refused: Refu
     refused(["can't be read", "directory"], read_photo, tmp_path)
 
 
-def test_a_small_file_of_89_megapixels_is_refused_before_any_is_decoded(
+def test_a_small_file_of_many_pixels_is_refused_before_any_is_decoded(
     tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "bomb.png"
@@ -106,12 +106,7 @@ def test_a_small_file_of_89_megapixels_is_refused_before_any_is_decoded(
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("it is decoded"))
     refused(["bomb.png", "9,400 x 9,400 pixels", "at most 50,000,000"], read_photo, path)
     refused(["9,400 x 9,400"], read_photo, Image.open(path))
-
-
-def test_a_header_of_billions_of_pixels_is_refused(tmp_path: Path, refused: Refused) -> None:
-    path = tmp_path / "bomb.png"
-    Image.new("L", (1, 1)).save(path)
-    content = path.read_bytes()
+    content = path.read_bytes()  # with a header of billions of pixels
     header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
     path.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
     refused(["bomb.png", "3600000000 pixels", "at most 50,000,000 pixels"], read_photo, path)
@@ -158,10 +153,8 @@ def shade(scan: Gray, soft: float) -> Gray:
 CHANGES: dict[str, Callable[[Gray], Gray]] = {
     "more paper": widen,
     "four times as large": lambda scan: enlarge(scan, 4),
-    "half as large": lambda scan: enlarge(scan, 0.5),
     "cut close": cut_close,
     "white on black": lambda scan: 255 - widen(scan),
-    "white on black, cut close": lambda scan: 255 - cut_close(scan),
     "white on black, as large as a scan": lambda scan: 255 - scan,
     "faint on gray": lambda scan: (widen(scan) * 0.25 + 100).astype(np.uint8),
     "a soft shadow": lambda scan: shade(scan, 40),
@@ -172,22 +165,18 @@ CHANGES: dict[str, Callable[[Gray], Gray]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_a_changed_photo_becomes_a_scan_like_the_competitions(scan: Gray, change: Callable[[Gray], Gray]) -> None:
+    assert scan_photo(scan) is scan
     result = scan_photo(change(scan))
     assert result.dtype == np.uint8
     assert result.shape == (IMAGE_HEIGHT, IMAGE_WIDTH)
     expected, found = (prepare_image(image, 48, crop_to_ink=True).ravel() for image in (scan, result))
     assert np.corrcoef(expected, found)[0, 1] > 0.9
     height, width = cut_close(result).shape
-    smallest = 0.85 if change is CHANGES["half as large"] else 0.87
-    assert smallest < max(height / INK_HEIGHT, width / INK_WIDTH) < 1.05
+    assert 0.87 < max(height / INK_HEIGHT, width / INK_WIDTH) < 1.05
     close = cut_close(scan)
     assert width / height == pytest.approx(close.shape[1] / close.shape[0], rel=0.1)  # not stretched
     assert (result[[0, -1]] > 250).all()
     assert np.percentile(result[result < 128], 25) < 60
-
-
-def test_an_image_like_the_competitions_is_returned_unchanged(scan: Gray) -> None:
-    assert scan_photo(scan) is scan
 
 
 @pytest.mark.parametrize("shape", [(137, 236), (900, 600), (40, 40)])

@@ -29,12 +29,6 @@ def test_white_becomes_zeros_and_black_full_ink(size: int, crop_to_ink: bool) ->
     assert (prepare_image(page() * 0, size, crop_to_ink) == 255).all()
 
 
-def test_a_stroke_of_one_pixel_loses_no_ink_when_the_page_shrinks() -> None:
-    for column in range(20, 30):
-        small = prepare_image(page((slice(20, 110), slice(column, column + 1))), 64, crop_to_ink=False)
-        assert small[32].sum(dtype=int) == pytest.approx(255 * 64 / IMAGE_WIDTH, abs=2)
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_the_crop_keeps_every_pixel_of_ink(seed: int) -> None:
     random = np.random.default_rng(seed)

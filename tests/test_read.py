@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import Refused, paint_number
+from helpers import PROJECT, Refused, paint_number
 from PIL import Image
 
 import okkhor
@@ -22,8 +22,6 @@ from okkhor.models.network import create_network
 from okkhor.models.weights import load_weights, save_weights
 from okkhor.rendering.graphemes import compose
 from okkhor.schema import HEAD_NAMES, HEADS
-
-PROJECT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -67,12 +65,6 @@ def test_the_guesses_are_the_five_likeliest_of_all_triples(untrained_run: str, p
     assert reading.text == reading.guesses[0].text
 
 
-def test_a_path_an_image_and_an_array_are_read_alike(untrained_run: str, photo: Path) -> None:
-    image = Image.open(photo)
-    texts = {okkhor.read(given, run=untrained_run).guesses for given in (photo, str(photo), image, np.asarray(image))}
-    assert len(texts) == 1
-
-
 def test_new_weights_are_not_taken_for_the_old_ones(untrained_run: str, photo: Path) -> None:
     before = okkhor.read(photo, run=untrained_run, fold=0)
     torch.manual_seed(1)
@@ -99,11 +91,6 @@ def test_the_default_is_the_presets_run(untrained_run: str, photo: Path, capsys:
     assert okkhor.read(photo).guesses == okkhor.read(photo, run=untrained_run).guesses
     read.main([str(photo), "config=sample"])
     assert str(photo) in capsys.readouterr().out
-
-
-def test_variants_of_a_run_read_too(untrained_run: str, photo: Path) -> None:
-    plain, views = (okkhor.read(photo, run=f"{untrained_run}{variant}") for variant in ("", "@tta3"))
-    assert not np.array_equal(plain.probabilities[HEAD_NAMES[0]], views.probabilities[HEAD_NAMES[0]])
 
 
 def test_what_is_wrong_is_told_and_nothing_is_read(untrained_run: str, photo: Path, refused: Refused) -> None:

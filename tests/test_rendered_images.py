@@ -4,7 +4,6 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from helpers import Refused
@@ -12,12 +11,7 @@ from helpers import Refused
 from okkhor.config import Config, DataConfig
 from okkhor.data.cache import open_cache
 from okkhor.errors import ConfigError
-from okkhor.pipeline.rendered_images import (
-    EpochRenderer,
-    choose_graphemes,
-    choose_rendered,
-    plan_fresh_images,
-)
+from okkhor.pipeline.rendered_images import EpochRenderer, choose_graphemes, choose_rendered, plan_fresh_images
 from okkhor.rendering.graphemes import Grapheme, decompose, read_graphemes
 from okkhor.schema import GRAPHEME, HEAD_NAMES
 
@@ -33,12 +27,6 @@ def train_table(texts: tuple[str, ...] = TEXTS) -> pd.DataFrame:
     """Two images of each of these graphemes, with the labels of the real train set."""
     rows = [(text, *KNOWN.get(text, (0, 0, 0))) for text in texts for _ in range(2)]
     return pd.DataFrame(rows, columns=[GRAPHEME, *HEAD_NAMES])
-
-
-def write_list(folder: Path, *texts: str) -> str:
-    path = folder / "list.csv"
-    path.write_text("\n".join([GRAPHEME, *texts]) + "\n", encoding="utf-8")
-    return str(path)
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.75, 0.99])
@@ -79,36 +67,27 @@ def test_grammar_adds_the_graphemes_of_the_competition_and_those_that_it_lacks()
 
 
 def test_a_list_names_the_graphemes_each_once_whatever_train_has(tmp_path: Path) -> None:
-    chosen = choose_graphemes(configure(graphemes=write_list(tmp_path, "খা", "ক", "খা")), train_table())
+    (tmp_path / "list.csv").write_text("grapheme\nখা\nক\nখা\n", encoding="utf-8")
+    chosen = choose_graphemes(configure(graphemes=str(tmp_path / "list.csv")), train_table())
     assert chosen == [Grapheme(text, KNOWN[text]) for text in ("খা", "ক")]
-
-
-def test_the_plan_draws_what_was_chosen_as_the_network_sees_real_images() -> None:
-    graphemes = [Grapheme("ক", KNOWN["ক"])] * 2
-    images = plan_fresh_images(configure(), graphemes)
-    assert images.texts == ["ক", "ক"]
-    assert images.prepare(np.full((137, 236), 255, np.uint8)).shape == (32, 32)
 
 
 def test_a_grapheme_that_no_font_shapes_is_refused(refused: Refused) -> None:
     refused(["data.rendered_fraction", "no font", "漢"], choose_graphemes, configure(), train_table((*TEXTS, "漢")))
 
 
-@pytest.mark.parametrize("text", ["abc", "কক", "র্ত্র"])
-def test_a_list_with_what_is_no_grapheme_is_refused(refused: Refused, tmp_path: Path, text: str) -> None:
-    config = configure(graphemes=write_list(tmp_path, "ক", text))
-    refused(["list.csv", f"'{text}'", "no labels"], choose_graphemes, config, train_table())
-
-
-def test_an_empty_list_is_refused(refused: Refused, tmp_path: Path) -> None:
-    config = configure(graphemes=write_list(tmp_path))
-    refused(["list.csv", "no grapheme is named"], choose_graphemes, config, train_table())
-
-
-def test_a_list_without_the_column_is_refused(refused: Refused, tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text("text\nক\n", encoding="utf-8")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        *((f"grapheme\nক\n{text}\n", [f"'{text}'", "no labels"]) for text in ("abc", "কক", "র্ত্র")),
+        ("grapheme\n", ["no grapheme is named"]),
+        ("text\nক\n", ["missing: grapheme"]),
+    ],
+)
+def test_a_faulty_list_is_refused(refused: Refused, tmp_path: Path, content: str, words: list[str]) -> None:
+    (tmp_path / "list.csv").write_text(content, encoding="utf-8")
     config = configure(graphemes=str(tmp_path / "list.csv"))
-    refused(["list.csv", "missing: grapheme"], choose_graphemes, config, train_table())
+    refused(["list.csv", *words], choose_graphemes, config, train_table())
 
 
 def test_a_list_that_is_not_there_is_a_wrong_setting() -> None:

@@ -46,6 +46,9 @@ class Page(HTMLParser):
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
 
+    def drawn_texts(self) -> list[dict[str, str | None]]:
+        return [attributes for attributes in self.all("svg") if attributes.get("class") == "text"]
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, competition: Path) -> Project:
@@ -87,10 +90,8 @@ def test_the_page_is_one_small_file_that_fetches_nothing(page: Path, pair: Path)
         assert "url(http" not in path.read_text()
         ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
         assert len(ids) == len(set(ids))
-        targets = {
-            attributes[name] for _, attributes in found.tags for name in ("href", "xlink:href") if name in attributes
-        }
-        assert {target[1:] for target in targets if target and target.startswith("#")} <= set(ids)
+        targets = {attributes.get(name) or "" for _, attributes in found.tags for name in ("href", "xlink:href")}
+        assert {target[1:] for target in targets if target.startswith("#")} <= set(ids)
 
 
 def test_it_says_the_scores_of_each_fold_and_of_seen_and_unseen(project: Project, page: Path) -> None:
@@ -100,12 +101,8 @@ def test_it_says_the_scores_of_each_fold_and_of_seen_and_unseen(project: Project
         after = text[text.index(f"fold {fold} ") :][:600]
         assert all(short(metrics[key]) in after for key in ("score", *HEAD_NAMES)), after
     printed = project.call("score", "run=small").stdout
-    for name, shown in (
-        ("all", "all folds"),
-        ("seen", "seen"),
-        ("unseen", "unseen"),
-        ("mix", "mix as in the private test"),
-    ):
+    titles = {"all": "all folds", "seen": "seen", "unseen": "unseen", "mix": "mix as in the private test"}
+    for name, shown in titles.items():
         line = next(line.split() for line in printed.splitlines() if line.split()[:1] == [name])
         row = re.search(rf" {shown} [\d,]+ images (.*?)(?= \w+ [\d,]+ images|$)", re.sub(r"\s+", " ", text))
         assert row, shown
@@ -135,7 +132,7 @@ def test_two_runs_stand_side_by_side_with_the_interval_of_their_difference(proje
 def test_bengali_is_drawn_and_never_left_to_the_fonts_of_the_machine(page: Path) -> None:
     found = Page(page)
     assert not BENGALI.search("".join(found.text))
-    drawn = [attributes for attributes in found.all("svg") if attributes.get("class") == "text"]
+    drawn = found.drawn_texts()
     assert len(drawn) > 50
     assert all(BENGALI.search(attributes["aria-label"] or "") for attributes in drawn)
 
@@ -169,7 +166,7 @@ def test_without_its_data_folder_a_run_has_a_page_without_pictures(project: Proj
     found = Page(project.folder / "runs/wider/report.html")
     assert "input/gone is not here" in "".join(found.text)
     assert not found.all("img")
-    assert len([attributes for attributes in found.all("svg") if attributes.get("class") == "text"]) > 50
+    assert len(found.drawn_texts()) > 50
 
 
 def test_a_data_folder_without_the_runs_images_is_refused(competition: Path, refused: Refused) -> None:
@@ -224,16 +221,11 @@ def test_a_browser_shows_the_whole_page_without_an_error_or_a_request(
     sizes = browser.execute_script("return [...document.images].map(image => image.naturalWidth * image.naturalHeight)")
     assert len(sizes) > 50
     assert min(sizes) > 0
-    letters = browser.execute_script(
-        "return [...document.querySelectorAll('svg.text')].map(svg => svg.getBBox().width)"
-    )
-    assert min(letters) > 0
+    letters = "[...document.querySelectorAll('svg.text')].map(svg => svg.getBBox().width)"
+    assert min(browser.execute_script(f"return {letters}")) > 0
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    wide = browser.execute_script(
-        "return [...document.querySelectorAll('.box')].filter(box => box.scrollWidth > box.clientWidth + 1)"
-        ".map(box => box.innerText.slice(0, 60))"
-    )
-    assert wide == []
+    wide = "[...document.querySelectorAll('.box')].filter(box => box.scrollWidth > box.clientWidth + 1)"
+    assert browser.execute_script(f"return {wide}.map(box => box.innerText.slice(0, 60))") == []
     page_colour, text_colour = browser.execute_script(
         "const style = getComputedStyle(document.body); return [style.backgroundColor, style.color]"
     )

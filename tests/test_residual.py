@@ -7,8 +7,6 @@ import timm
 import torch
 from torch import nn
 
-from okkhor.models import residual  # noqa: F401  # registers the networks
-
 
 @pytest.mark.parametrize(
     ("training", "options"),

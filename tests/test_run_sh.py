@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers import PROJECT
 
-PROJECT = Path(__file__).parents[1]
 PYTHON_NAMES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14")
 
 # FAKE_VERSION: the version that it tells; FAKE_VENV, FAKE_PIP: what venv and pip do.
@@ -108,7 +108,7 @@ def stuck(project: Project) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-def test_the_first_start_installs_the_lock_and_the_package_and_says_so(project: Project) -> None:
+def test_the_first_start_installs_the_lock_and_the_package_and_the_second_nothing(project: Project) -> None:
     status, stderr = project.run("train")
     assert status == 0
     assert len(stderr.splitlines()) == 1
@@ -116,10 +116,6 @@ def test_the_first_start_installs_the_lock_and_the_package_and_says_so(project: 
     assert "requirements.lock" in project.installs[0]
     assert "<--editable><.>" in project.installs[1]
     assert project.calls[-1].startswith("<-m><okkhor><train>")
-
-
-def test_the_second_start_installs_nothing_and_says_nothing(project: Project) -> None:
-    project.run()
     assert project.run() == (0, "")
     assert not project.installs
 
@@ -137,16 +133,15 @@ def test_changed_requirements_are_installed_into_the_same_environment(project: P
     assert not project.installs
 
 
-def test_another_version_of_python_gets_a_new_environment(project: Project) -> None:
+@pytest.mark.parametrize("change", ["another Python", "a moved project", "a Python that is gone"])
+def test_an_environment_that_no_longer_fits_is_made_again(project: Project, change: str) -> None:
     project.run()
-    project.run(FAKE_VERSION="3.13")
-    assert any("<venv>" in call for call in project.calls)
-
-
-def test_a_moved_project_gets_a_new_environment(project: Project) -> None:
-    project.run()
-    project.root = project.root.rename(project.root.with_name("moved"))
-    project.run()
+    if change == "a moved project":
+        project.root = project.root.rename(project.root.with_name("moved"))
+    if change == "a Python that is gone":
+        (project.root / ".venv/bin/python").unlink()
+    status, _ = project.run(FAKE_VERSION="3.13" if change == "another Python" else "3.12")
+    assert status == 0
     assert any("<venv>" in call for call in project.calls)
 
 
@@ -187,14 +182,6 @@ def test_ctrl_c_during_the_installation_ends_with_status_130(stuck: subprocess.P
     assert "Interrupted" in stderr
 
 
-def test_an_environment_whose_python_is_gone_is_made_again(project: Project) -> None:
-    project.run()
-    (project.root / ".venv/bin/python").unlink()
-    status, _ = project.run()
-    assert status == 0
-    assert any("<venv>" in call for call in project.calls)
-
-
 @pytest.mark.skipif(shutil.which("flock") is None, reason="without flock run.sh has no lock")
 def test_two_first_starts_at_once_install_once(project: Project) -> None:
     processes = [project.start(FAKE_PIP="slow") for _ in range(2)]
@@ -205,13 +192,23 @@ def test_two_first_starts_at_once_install_once(project: Project) -> None:
     assert sum("<-m><okkhor>" in call for call in project.calls) == 2
 
 
-@pytest.mark.parametrize("version", ["3.10", "3.15"])
-def test_a_python_without_the_packages_is_refused(project: Project, version: str) -> None:
-    status, stderr = project.run(FAKE_VERSION=version)
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"FAKE_VERSION": "3.10"}, ["3.11", "3.10"]),
+        ({"FAKE_VERSION": "3.15"}, ["3.11", "3.15"]),
+        ({"FAKE_VENV": "missing"}, ["apt install python3.12-venv"]),
+        ({"FAKE_VENV": "fails"}, ["No space left on device"]),
+        ({"OKKHOR_PYTHON": "/nowhere/python"}, ["OKKHOR_PYTHON=/nowhere/python"]),
+    ],
+)
+def test_without_a_suitable_python_the_start_ends_with_status_2_and_the_reason(
+    project: Project, environment: dict[str, str], words: list[str]
+) -> None:
+    status, stderr = project.run(**environment)
     assert status == 2
-    assert "3.11" in stderr
-    assert version in stderr
-    assert not (project.root / ".venv").exists()
+    assert all(word in stderr for word in words), stderr
+    assert not (project.root / ".venv/installed").exists()
 
 
 def test_a_suitable_python_is_found_behind_an_old_one(project: Project) -> None:
@@ -221,18 +218,6 @@ def test_a_suitable_python_is_found_behind_an_old_one(project: Project) -> None:
     status, _ = project.run(FAKE_VERSION="3.13")
     assert status == 0
     assert "Python 3.13" in (project.root / ".venv/installed").read_text()
-
-
-def test_a_python_without_its_venv_module_is_refused_with_the_package_to_install(project: Project) -> None:
-    status, stderr = project.run(FAKE_VENV="missing")
-    assert status == 2
-    assert "apt install python3.12-venv" in stderr
-
-
-def test_an_environment_that_cannot_be_made_ends_with_status_2_and_the_reason(project: Project) -> None:
-    status, stderr = project.run(FAKE_VENV="fails")
-    assert status == 2
-    assert "No space left on device" in stderr
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -255,12 +240,6 @@ def test_okkhor_python_is_used_without_an_environment_with_the_package_from_src(
 def test_a_relative_okkhor_python_starts_at_the_folder_of_the_user(project: Project) -> None:
     status, _ = project.run(folder=project.programs, OKKHOR_PYTHON="./python3")
     assert status == 0
-
-
-def test_an_okkhor_python_that_is_not_there_is_refused(project: Project) -> None:
-    status, stderr = project.run(OKKHOR_PYTHON="/nowhere/python")
-    assert status == 2
-    assert "OKKHOR_PYTHON=/nowhere/python" in stderr
 
 
 def test_run_sh_starts_from_any_folder_and_by_a_link_and_runs_in_the_project(project: Project, tmp_path: Path) -> None:

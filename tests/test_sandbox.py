@@ -5,11 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers import is_alive, wait_until
 
 import okkhor
 from okkhor.kaggle.sandbox import Measurement, can_cut_network, run_in_sandbox
@@ -68,18 +67,6 @@ from okkhor.kaggle.sandbox import run_in_sandbox
 command = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
 run_in_sandbox(command, os.environ, 16 * 10**9, Path(sys.argv[1]))
 """
-
-
-def is_alive(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -7,22 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers import Refused
+from helpers import PROJECT, Refused
 
 from okkhor import settings
 from okkhor.config import Config, FoldsConfig
 from okkhor.errors import ConfigError
-from okkhor.settings import (
-    REMOVED,
-    SETTINGS,
-    choose_preset,
-    differing_settings,
-    load_config,
-    load_stored,
-    select_folds,
-)
-
-PROJECT = Path(__file__).parent.parent
+from okkhor.settings import REMOVED, SETTINGS, choose_preset, differing_settings, load_config, load_stored, select_folds
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +64,6 @@ def test_a_value_is_read_as_its_setting_needs_it(argument: str, value: object) -
 ARGUMENT_FAULTS = {
     "train.epoch=3": ["train.epoch=3", "no such setting", "Did you mean train.epochs?"],
     "trian.epochs=3": ["trian.epochs=3", "Did you mean train.epochs?"],
-    "epochs=3": ["epochs=3", "Did you mean train.epochs?"],
     "hand.slent=[0,0.1]": ["Did you mean hand.slant?"],
     "modle=resnet": ["Did you mean model?"],
     "a-b=c": ["a-b=c: there is no such setting", "docs/settings.md"],
@@ -82,9 +71,7 @@ ARGUMENT_FAULTS = {
     "data={sise: 3}": ["data={sise: 3}", "Did you mean data.size?"],
     "data..size=3": ["data..size=3"],
     "=3": ["'=3' is not a setting", "key=value"],
-    "fold": ["'fold' is not a setting", "key=value"],
     "train.epochs=abc": ["train.epochs=abc", "a whole number from 1 to 100,000"],
-    "train.epochs=1.5": ["train.epochs=1.5", "a whole number"],
     "seed=true": ["seed=true", "a whole number"],
     "overwrite=maybe": ["overwrite=maybe", "true or false"],
     "train.precision=float64": ["train.precision=float64", "bfloat16"],
@@ -93,10 +80,7 @@ ARGUMENT_FAULTS = {
     "loss.head_weights=[0,0,0]": ["loss.head_weights=[0,0,0]", "nothing would be learnt"],
     "loss.head_weights=[1,1,-1]": ["loss.head_weights", "from 0"],
     "hand.slant=[0.1,0]": ["hand.slant=[0.1,0]", "two numbers from -2 to 2", "the lower one first"],
-    "hand.slant=[.nan,0]": ["hand.slant=[.nan,0]", "the lower one first"],
     "hand.slant=[0,.inf]": ["hand.slant=[0,.inf]", "from -2 to 2"],
-    "hand.slant=0.1": ["hand.slant=0.1", "two numbers"],
-    "hand.slant=[0.1]": ["hand.slant=[0.1]", "two numbers"],
     "hand.slant=[0,0.1,0.2]": ["hand.slant=[0,0.1,0.2]", "two numbers"],
     "optimizer.learning_rate=.nan": ["optimizer.learning_rate=.nan", "1e-09 to 100"],
     "train.accumulate=5": ["train.batch_size=64 does not divide into 5 micro-batches"],
@@ -107,14 +91,11 @@ ARGUMENT_FAULTS = {
     "mix.cooldown_epochs=3": ["mix.cooldown_epochs=3", "train.epochs=2"],
     "model.init_from=../x": ["model.init_from=../x", "letters, digits"],
     "run=../../x": ["run=../../x", "letters, digits"],
-    "run=-x": ["run=-x", "letters, digits"],
     f"run={'x' * 101}": ["100 at most"],
-    "run=.hidden": ["run=.hidden", "letters, digits"],
     "run=a\nb": ["run=a b", "control character"],
     f"data.root={'x' * 1001}": ["at most 1,000 characters"],
     "name=a/b": ["name=a/b", "letters, digits"],
     "runs=[a,../b]": ["runs=../b", "letters, digits"],
-    "data.size=???": ["data.size=???", "a whole number"],
     "fold=[0,7": ["fold=[0,7", "column 5", "expected ',' or ']'"],
     "fold=[0,x]": ["fold=[0,x]", "a whole number or a list of whole numbers or all"],
     "config=nope": ["config=nope", "no such preset", "quick"],
@@ -184,14 +165,10 @@ def test_every_setting_is_declared_with_what_help_prints_and_its_default_fits() 
     [
         (b"train: {epochs: [}", ["quick.yaml", "line 1, column 18"]),
         (b"train:\n  epochs: 1\n epochs: 2\n", ["quick.yaml", "line 3"]),
-        (b"train: {epoch: 1}", ["quick.yaml", "train.epoch=1", "Did you mean train.epochs?"]),
-        (b"train: {epochs: many}", ["quick.yaml", "train.epochs=many", "a whole number"]),
         (b"train: {epochs: 0}", ["quick.yaml", "train.epochs=0", "1 to 100,000"]),
         (b"- 1", ["quick.yaml", "key: value", "list"]),
-        (b"train", ["quick.yaml", "key: value", "str"]),
         (b"train: !!python/object/apply:os.system ['true']", ["quick.yaml", "could not determine a constructor"]),
         (b"runs: &a [*a]", ["quick.yaml", "a list such as [a,b]"]),
-        (b"1: 2", ["quick.yaml", "1=2"]),
         (b"run: \xff\n", ["quick.yaml", "can't be read as YAML"]),
     ],
 )
@@ -207,14 +184,9 @@ def test_an_empty_preset_is_the_defaults(presets: Path) -> None:
     assert load() == replace(Config(), config="quick", run="quick")
 
 
-@pytest.mark.parametrize("fold", ["9", "-1", "[0,7]", "[]"])
-def test_a_fold_that_is_not_there_is_refused(refused: Refused, fold: str) -> None:
-    refused(["fold="], lambda: select_folds(load(f"fold={fold}").fold, num_folds=5))
-
-
-@pytest.mark.parametrize("fold", ["x", True, 1.0, ["a"], [True], [[0]], {"a": 1}, None])
+@pytest.mark.parametrize("fold", [9, -1, [0, 7], [], "x", True, 1.0, ["a"], [True], [[0]], {"a": 1}, None])
 def test_what_is_no_fold_is_refused(refused: Refused, fold: Any) -> None:
-    refused(["fold=", "expected a number from 0 to 4"], select_folds, fold, 5)
+    refused(["fold="], select_folds, fold, 5)
 
 
 @pytest.mark.parametrize(

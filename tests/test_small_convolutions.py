@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from okkhor.config import ModelConfig
 from okkhor.models.network import create_network
-from okkhor.models.small_convolutions import SmallMapConvolution, WindowConvolution, multiply_small_maps, windows
+from okkhor.models.small_convolutions import SmallMapConvolution, WindowConvolution, multiply_small_maps
 
 
 def make_pair(bias: bool = False) -> tuple[nn.Conv2d, nn.Conv2d]:
@@ -32,15 +32,6 @@ def test_products_are_torchs_convolution_with_its_gradients(
     results = [[output, *torch.autograd.grad(output.square().sum(), inputs)] for output in outputs]
     for one, other in zip(*results, strict=True):
         assert torch.allclose(one, other)
-
-
-def test_windows_hold_what_lies_inside_the_map_and_nothing_else() -> None:
-    counted = sum(columns.stop - columns.start for _, (_, columns), _ in windows(3, 3, stride=1))
-    assert counted == 49  # of 81: four corners meet 4 places, four edges 6, the middle 9
-    for _, (row, columns), (_, taps) in windows(4, 5, stride=2):
-        assert 0 <= row < 4
-        assert 0 <= columns.start < columns.stop <= 5
-        assert columns.stop - columns.start == taps.stop - taps.start
 
 
 @pytest.mark.parametrize("size", [3, 4, 5])  # the last has more places than are multiplied
@@ -95,8 +86,7 @@ def test_a_network_keeps_its_weights_and_outputs() -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"groups": 2}, {"dilation": 2}, {"padding": 0}, {"padding_mode": "reflect"}, {"stride": (1, 2)}],
+    "change", [{"groups": 2}, {"dilation": 2}, {"padding": 0}, {"padding_mode": "reflect"}, {"stride": (1, 2)}]
 )
 def test_any_other_convolution_is_left_alone(change: dict[str, object]) -> None:
     network = nn.Conv2d(128, 256, 3, **({"padding": 1} | change))  # type: ignore[arg-type]

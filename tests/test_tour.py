@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers import PROJECT
 
 nbclient = pytest.importorskip("nbclient")
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("ipykernel")
-PROJECT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.slow

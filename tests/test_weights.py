@@ -55,13 +55,6 @@ def test_unfit_weights_are_told_and_change_nothing(path: Path, settings: dict[st
     assert_same_state(network, network_of(7, **settings))
 
 
-def test_a_truncated_weights_file_is_an_input_error(path: Path) -> None:
-    save_weights(network_of(0), path)
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(InputError, match=r"not a whole \.safetensors file"):
-        load_weights(network_of(0), path)
-
-
 @pytest.mark.parametrize("kind", ["linear", "arcface"])
 def test_a_network_with_graphemes_comes_back_from_its_file_alone(path: Path, kind: str) -> None:
     network = network_of(0, GRAPHEMES, graphemes=kind).eval()
@@ -76,15 +69,6 @@ def test_a_network_with_graphemes_comes_back_from_its_file_alone(path: Path, kin
 
 
 # From one run to another
-
-
-def test_a_network_of_the_same_settings_is_taken_over_whole(path: Path) -> None:
-    settings: dict[str, Any] = {"pooling": "gem", "consonant": "parts"}
-    source, network = network_of(0, **settings), network_of(1, **settings)
-    source(random_images())  # moves the running statistics
-    save_weights(source, path)
-    assert initialise_from(network, path) == []
-    assert_same_state(network, source)
 
 
 def test_heads_that_differ_keep_their_random_weights_and_are_named(path: Path) -> None:

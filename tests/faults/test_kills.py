@@ -5,13 +5,13 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from random import Random
 
 import pytest
 from damage import call_told, check_told
+from helpers import is_alive, wait_until
 from stages import FOLD, STAGES, WEIGHTS, UndisturbedStages, end, finish, read_made, start, told
 
 from okkhor.data import loading
@@ -21,14 +21,6 @@ pytestmark = pytest.mark.slow
 
 TRAIN = STAGES["train"].arguments
 TWO_RANKS = (*TRAIN, "launch.processes=2", "train.epochs=12")
-
-
-def wait_until(condition: Callable[[], object], folder: Path) -> None:
-    """Wait for a condition, for four minutes at most."""
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < deadline, told(folder)
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -65,7 +57,7 @@ def test_a_killed_loader_worker_is_told_and_the_run_can_be_trained_again(
 ) -> None:
     folder = undisturbed["train"].copy(tmp_path / "project")
     process = start(folder, *TRAIN, "data.num_workers=2", "train.epochs=20")
-    wait_until(lambda: len(children(process)) >= 2 and handles_sigchld(process), folder)
+    wait_until(lambda: len(children(process)) >= 2 and handles_sigchld(process), told=lambda: told(folder))
     os.kill(children(process)[0], signal.SIGKILL)
     assert finish(process) == 2, told(folder)
     check_told(told(folder))
@@ -96,18 +88,12 @@ def ranks_of(launcher: ForkServerProcess) -> list[int]:
     return [ranks[rank] for rank in sorted(ranks)]
 
 
-def is_alive(pid: int) -> bool:
-    """Return whether the process runs; a zombie does not."""
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
 def start_two_ranks(folder: Path) -> ForkServerProcess:
     """Start a fold on two ranks, or resume it, and return when it has saved a new state."""
     state = folder / FOLD / "state.pt"
     before = state.stat().st_mtime_ns if state.exists() else 0
     process = start(folder, *TWO_RANKS)
-    wait_until(lambda: state.exists() and state.stat().st_mtime_ns > before, folder)
+    wait_until(lambda: state.exists() and state.stat().st_mtime_ns > before, told=lambda: told(folder))
     return process
 
 
@@ -127,7 +113,7 @@ def test_a_fold_on_two_ranks_whose_rank_or_launcher_is_killed_resumes_to_the_sam
     process = start_two_ranks(folder)
     ranks = ranks_of(process)
     assert end(process, signal.SIGKILL) == -signal.SIGKILL
-    wait_until(lambda: not any(map(is_alive, ranks)), folder)
+    wait_until(lambda: not any(map(is_alive, ranks)))
 
     assert finish(start(folder, *TWO_RANKS)) == 0, told(folder)
     assert "state.pt" in told(folder)
