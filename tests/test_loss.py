@@ -93,7 +93,8 @@ def test_the_gradient_of_focal_loss_is_finite_where_the_network_is_certain() -> 
     assert all(scores.grad is not None and scores.grad.isfinite().all() for scores in logits.values())
 
 
-def test_parts_are_smoothed_and_adjusted_by_the_frequency_of_each_part() -> None:
+@pytest.mark.parametrize(("smoothing", "strength"), [(0.0, 0.0), (0.2, 0.7)])
+def test_parts_are_smoothed_and_adjusted_by_the_frequency_of_each_part(smoothing: float, strength: float) -> None:
     """The class's part table is written out here: a part's share is that of the training images that show it."""
     logits = make_logits()
     z = logits["consonant_diacritic"][:, [1, 2, 4, 5]].double()

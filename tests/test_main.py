@@ -5,9 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers import PROJECT, call
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from helpers import call
 
 from okkhor.commands import prepare
 
@@ -49,19 +47,3 @@ def test_a_link_that_leads_nowhere_is_not_told_as_a_full_disk(tmp_path: Path) ->
     found = call(tmp_path, "prepare", "config=smoke")
     assert found.returncode == 2
     assert "Make room" not in found.stderr
-
-
-def test_ctrl_c_that_a_library_turns_into_its_own_error_is_an_interrupt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        try:
-            raise KeyboardInterrupt
-        finally:
-            raise OmegaConfBaseException("half merged")
-
-    (tmp_path / "configs").symlink_to(PROJECT / "configs")
-    monkeypatch.setattr(OmegaConf, "merge", fail)
-    found = call(tmp_path, "prepare", "config=smoke")
-    assert found.returncode == 130
-    assert "./run.sh prepare config=smoke" in found.stderr

@@ -13,7 +13,7 @@ from damage import BYTE_DAMAGE, check_error, damage_file
 from helpers import write_blank_png
 from PIL import Image, ImageDraw
 
-from okkhor.demo.answer import answer as answer_drawing
+from okkhor.demo.application import answer as answer_drawing
 from okkhor.errors import InputError
 from okkhor.pipeline.reader import load_scan, open_reader
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
