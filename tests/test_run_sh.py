@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import PROJECT
@@ -203,7 +204,7 @@ def test_two_first_starts_at_once_install_once(project: Project) -> None:
     ],
 )
 def test_without_a_suitable_python_the_start_ends_with_status_2_and_the_reason(
-    project: Project, environment: dict[str, str], words: list[str]
+    project: Project, environment: dict[str, Any], words: list[str]
 ) -> None:
     status, stderr = project.run(**environment)
     assert status == 2
