@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers import call
+from helpers import PROJECT, call
 
 from okkhor.commands import prepare
 

@@ -126,16 +126,11 @@ def make_script(name: str) -> str:
 def make_notebook(name: str) -> dict[str, Any]:
     """The same code as a notebook of one cell, in the format nbformat 4.5."""
     title = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": TITLE.format(name=name)}
-    code: dict[str, Any] = {
-        "cell_type": "code",
-        "id": "predict",
-        "metadata": {},
-        "execution_count": None,
-        "outputs": [],
-    }
+    code: dict[str, Any] = {"cell_type": "code", "id": "predict", "metadata": {}, "source": CODE}
+    code |= {"execution_count": None, "outputs": []}
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    return {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": [title, code | {"source": CODE}]}
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": [title, code]}
 
 
 def make_slug(name: str) -> str:
