@@ -101,7 +101,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":
         return f"Memory: {first_line(error)} Try a smaller train.batch_size."
     if name == "BrokenProcessPool" or "DataLoader" in str(error):
-        remedy = "Is memory full? Type the same again to resume; data.num_workers=0 needs no workers."
+        remedy = "Is memory or /dev/shm full? Type the same again to resume; data.num_workers=0 needs no workers."
         return f"Memory: {first_line(error)} {remedy}"
     return ""
 

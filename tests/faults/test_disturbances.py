@@ -92,15 +92,20 @@ def test_a_full_disk_is_told_and_with_room_the_same_command_ends_well(
 
 
 @pytest.mark.usefixtures("_namespace")
-def test_two_workers_need_128_kb_of_dev_shm(undisturbed: UndisturbedStages, tmp_path: Path) -> None:
-    """Containers have 64 MB. 64 KB are too little for the semaphores of two loaders."""
+@pytest.mark.parametrize(("kilobytes", "expected"), [(128, 2), (8192, 0)])
+def test_workers_send_batches_through_dev_shm_and_a_small_one_is_told(
+    undisturbed: UndisturbedStages, tmp_path: Path, kilobytes: int, expected: int
+) -> None:
     folder = undisturbed["train"].copy(tmp_path / "project")
     line = shell_line((*TRAIN.arguments, "data.num_workers=2"), tmp_path / "small")
-    in_namespace([MOUNT.format(size=128, folder="/dev/shm"), line], folder)
+    in_namespace([MOUNT.format(size=kilobytes, folder="/dev/shm"), line], folder)
     status, text = outcome(tmp_path / "small")
-    assert status == 0, text
+    assert status == expected, text
     assert "Traceback" not in text
-    assert (folder / WEIGHTS).read_bytes() == undisturbed["train"].made[WEIGHTS]
+    if expected:
+        assert "data.num_workers=0" in text
+    else:
+        assert (folder / WEIGHTS).read_bytes() == undisturbed["train"].made[WEIGHTS]
 
 
 def test_the_same_run_twice_at_once_is_trained_once(undisturbed: UndisturbedStages, tmp_path: Path) -> None:
