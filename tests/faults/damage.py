@@ -14,10 +14,10 @@ from random import Random
 
 from helpers import PROJECT, call
 
-from okkhor.__main__ import tell
+from okkhor.__main__ import explain, tell
 from okkhor.errors import InputError
 
-MOST_LINES, MOST_CHARACTERS = 11, 1200  # of a message: of settings ten are told, and how many more there are
+MOST_LINES, MOST_CHARACTERS = 11, 1200  # of a message: it lists ten wrong settings, and says how many more there are
 
 Damage = Callable[[bytes, Random], bytes]
 Rows = list[list[str]]
@@ -175,7 +175,7 @@ def check_error(error: InputError, pattern: str) -> None:
     """Check the message of an error as a person reads it, and that the pattern is in it."""
     told = io.StringIO()
     with contextlib.redirect_stderr(told):
-        tell(f"Input: {error}")
+        tell(explain(error))
     check_told(told.getvalue())
     assert re.search(pattern, str(error)), error
 

@@ -108,5 +108,5 @@ def test_the_demo_answers_a_damaged_drawing_or_says_what_is_wrong(untrained_run:
             check_error(error, "^the image: ")
         else:
             assert answer["text"] == answer["guesses"][0]["text"]
-    with pytest.raises(InputError, match="1,100 x 1,100 pixels, at most 1,000,000 in all"):
+    with pytest.raises(InputError, match="1,100 x 1,100 pixels, expected at most 1,000,000"):
         answer_drawing(reader, write_blank_png(1100, 1100))
