@@ -78,7 +78,7 @@ def test_an_ensemble_can_be_submitted_for_another_folder(trained: Project) -> No
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["fodl=0"], "Did you mean one of: 'fold'"),
+        (["fodl=0"], "Did you mean fold?"),
         (["fold=9"], "fold=9: expected a number from 0 to 4"),
         (["fold=x"], "fold=x: expected"),
         (["config=nosuch"], "Presets in configs/: bench, competition, degradation, sample, sample-long, smoke"),
@@ -139,7 +139,7 @@ def test_a_run_starts_from_the_weights_of_another(trained: Project) -> None:
     arguments = ("fold=0", "config=smoke", "train.epochs=1")
     assert "Starting from runs/smoke/fold0" in trained.call(*arguments, "run=next", "model.init_from=smoke").stdout
     error = trained.call("fold=3", "config=smoke", "run=leak", "model.init_from=smoke", status=2).stderr
-    assert "another one has trained on the images" in error
+    assert "another fold has trained on the images" in error
 
 
 def test_everything_at_once_trains_and_predicts(trained: Project) -> None:

@@ -49,13 +49,9 @@ class Order(Protocol):
 class CachedImages(Dataset[Batch]):
     """Rows of the cache with their labels, given out as whole batches.
 
-    Parameters
-    ----------
-    caches : files of images (see data/cache.py)
-    rows : (N,) int64, which of all their images, counted on from one file to the next
-    labels : of the N images
-    augmentation : None for validation. Its randomness comes from `seed` and from the batch's epoch, number and rank, so
-        it depends neither on the number of workers nor on where training was interrupted
+    caches: files of images (see data/cache.py). rows: (N,) int64, which of all their images, counted on from one file to
+    the next. augmentation: None for validation. Its randomness comes from `seed` and from the batch's epoch, number and
+    rank: it depends neither on the number of workers nor on where training was interrupted.
     """
 
     def __init__(
@@ -108,12 +104,9 @@ class CachedImages(Dataset[Batch]):
 class ShuffledBatches:
     """The batches of an epoch, in an order that seed and epoch fix.
 
-    Every image comes once an epoch; the last few that fill no batch are left out, others each epoch.
-
-    Parameters
-    ----------
-    batch_size : images of a batch, of all processes together; each process gets an equal share of every batch
-    weights : (N,) float64; with them as many images as there are, N, are drawn in proportion to their weights
+    Every image comes once an epoch; the last few that fill no batch are left out, others each epoch. batch_size: images
+    of all processes together; each gets an equal share of every batch. weights: (N,) float64; with them N images are
+    drawn in proportion to their weights.
     """
 
     def __init__(
@@ -170,10 +163,7 @@ class BatchesInOrder:
 class Loader:
     """The batches of one epoch after another. Use it in `with closing(Loader(...)) as loader`: workers end with it.
 
-    Parameters
-    ----------
-    num_workers : processes that make batches; 0: this process makes them
-    pin : whether batches lie in pinned memory, for a GPU
+    num_workers: processes that make batches; 0: this process makes them. pin: into pinned memory, for a GPU.
     """
 
     def __init__(self, images: CachedImages, order: Order, num_workers: int = 0, pin: bool = False) -> None:
