@@ -50,8 +50,8 @@ class CachedImages(Dataset[Batch]):
     """Rows of the cache with their labels, given out as whole batches.
 
     caches: files of images (see data/cache.py). rows: (N,) int64, which of all their images, counted on from one file
-    to the next. augmentation: None for validation. Its randomness comes from `seed` and from the batch's epoch, number and
-    rank: it depends neither on the number of workers nor on where training was interrupted.
+    to the next. augmentation: None for validation. Its randomness comes from `seed` and from the batch's epoch, number
+    and rank: it depends neither on the number of workers nor on where training was interrupted.
     """
 
     def __init__(
