@@ -63,6 +63,8 @@ def write_plan(plan: KernelPlan, path: Path) -> None:
 
 def read_plan(path: Path) -> KernelPlan:
     content = json.loads(path.read_text(encoding="utf-8"))
+    if "decision" not in content:
+        raise InputError(f"{path}: Okkhor 0.1.0 made this package. Package the run again: ./run.sh package run=<run>")
     return KernelPlan(
         members=tuple(map(_read_member, content["members"])),
         decision=decision_from_json(content["decision"]),
