@@ -97,9 +97,6 @@ def test_graphemes_with_enough_images_are_spread_evenly_and_so_are_all_three_lab
     numbers = make_folds(by_grapheme, FoldsConfig())
     assert (pd.crosstab(by_grapheme["grapheme"], numbers) == 4).all(axis=None)  # 20 images in 5 folds
     assert largest_gap(by_grapheme, numbers) == 0
-    for fold in range(5):
-        everything = [*plain(numbers).training_rows(fold), *plain(numbers).validation_rows(fold)]
-        assert sorted(everything) == list(range(3000))
 
 
 def test_rare_graphemes_are_split_by_their_labels_one_hot(by_labels: pd.DataFrame) -> None:
@@ -156,10 +153,6 @@ def fill(**columns: object) -> Change:
     return lambda table: table.assign(**columns)
 
 
-def hold_out_in_part(split: pd.DataFrame) -> pd.DataFrame:
-    return split.assign(unseen_in=split["unseen_in"].where(split.index != 5, 1 - split["unseen_in"] % 2))
-
-
 @pytest.mark.parametrize(
     ("scheme", "change", "words"),
     [
@@ -176,7 +169,11 @@ def hold_out_in_part(split: pd.DataFrame) -> pd.DataFrame:
         ("unseen", fill(unseen_in="x"), "line 2: unseen_in is 'x', expected -1 or a fold up to 1"),
         ("unseen", fill(unseen_in=""), "line 2: unseen_in is empty"),
         ("unseen", fill(unseen_in=-1), "fold 0 has no image of a grapheme that it holds out"),
-        ("unseen", hold_out_in_part, "unseen_in differs for images with the labels of"),
+        (
+            "unseen",
+            lambda s: s.assign(unseen_in=s["unseen_in"].where(s.index != 5, 1 - s["unseen_in"] % 2)),
+            "unseen_in differs for",
+        ),
     ],
 )
 def test_a_folds_file_that_does_not_fit_is_refused(
@@ -224,9 +221,6 @@ def test_a_folds_file_of_the_competitions_size_in_another_order_is_read_in_secon
     assert time.process_time() - started < 15
 
 
-# scheme=unseen
-
-
 @pytest.mark.parametrize("group", ["", "writer"])
 def test_a_folds_training_has_no_image_of_a_grapheme_that_it_holds_out(by_grapheme: pd.DataFrame, group: str) -> None:
     split = load_folds(by_grapheme, ROOT, replace(UNSEEN, group=group))
@@ -236,10 +230,10 @@ def test_a_folds_training_has_no_image_of_a_grapheme_that_it_holds_out(by_graphe
         validation = triples.iloc[split.validation_rows(fold)]
         unseen = validation[split.unseen(fold)]
         trained = set(triples.iloc[split.training_rows(fold)])
-        assert not set(unseen) & trained
         assert set(validation[~split.unseen(fold)]) <= trained
         held_out.append(set(unseen))
         own = np.isin(np.arange(len(triples)), split.validation_rows(fold))
+        np.testing.assert_array_equal(own, split.numbers == fold)
         np.testing.assert_array_equal(split.training_rows(fold), np.flatnonzero(~own & ~triples.isin(unseen)))
         if group:
             assert not set(by_grapheme["writer"][own]) & set(by_grapheme["writer"].iloc[split.training_rows(fold)])
@@ -309,9 +303,6 @@ def test_real_labels_leave_every_class_in_training_and_the_wanted_share_unseen(s
     for fold in range(5):
         training = table.iloc[split.training_rows(fold)]
         assert [training[name].nunique() for name in HEAD_NAMES] == [168, 11, 7]
-
-
-# folds.group
 
 
 def test_folds_by_writer_keep_writers_apart_about_as_evenly_as_scikit_learn(by_grapheme: pd.DataFrame) -> None:

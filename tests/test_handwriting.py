@@ -154,9 +154,6 @@ def test_a_hand_keeps_its_zones_and_warp_from_image_to_image() -> None:
     assert np.abs(mean_shape(0) - mean_shape(1)).max() > 2  # pixels; the images' own changes average out
 
 
-# Ends of strokes
-
-
 def length(stroke: Points) -> float:
     return float(np.hypot(*np.diff(stroke[:, :2], axis=0).T).sum())
 
@@ -186,13 +183,10 @@ def test_a_head_line_is_left_out_or_lifted_as_often_as_the_hand_does(probability
         assert length(left) + length(right) < length(HEAD_LINE)
 
 
-def test_no_other_stroke_is_left_out_and_a_glyph_never_as_a_whole(random: Random) -> None:
+def test_no_other_stroke_is_left_out_a_glyph_never_as_a_whole_and_a_closed_one_stays_closed(random: Random) -> None:
     habits = CALM | {"head_line_missing": 1.0}
     assert len(redraw_ends([HEAD_LINE, UPRIGHT], habits, random)) == 1
     assert redraw_ends([HEAD_LINE], habits, random)
-
-
-def test_a_closed_stroke_stays_closed(random: Random) -> None:
     closed = np.concatenate([UPRIGHT, UPRIGHT[::-1]])
     (redrawn,) = redraw_ends([closed], CALM | {"overshoot": 0.3}, random)
     np.testing.assert_array_equal(redrawn, closed)

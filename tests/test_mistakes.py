@@ -4,14 +4,13 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from helpers import make_predictions
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix
 
 from okkhor.label_triples import Labels
-from okkhor.predictions import Predictions
+from okkhor.predictions import Predictions, Probabilities
 from okkhor.schema import HEAD_NAMES, HEADS
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.metric import macro_recall
@@ -120,33 +119,26 @@ def test_without_mistakes_the_tables_are_empty_and_keep_their_columns(prediction
         assert {"head", "truth", "decoded"} <= set(confused) & set(confident)
 
 
-def sharpened(num_images: int) -> Predictions:
+def sharpened(num_images: int) -> tuple[Labels, Probabilities]:
     """A calibrated network: labels are drawn by its probabilities, the highest of which are spread over all bins."""
-    made = make_predictions([f"Train_{k}" for k in range(num_images)])
     random = np.random.default_rng(2)
     powers, labels, probabilities = random.uniform(0.5, 12, (num_images, 1)), {}, {}
-    for name, values in made.probabilities.items():
+    for name, values in make_predictions([""] * num_images).probabilities.items():
         sharp = values**powers
         probabilities[name] = (sharp / sharp.sum(axis=1, keepdims=True)).astype(np.float32)
         sums = probabilities[name].cumsum(axis=1)
         labels[name] = (sums < random.random((num_images, 1)) * sums[:, -1:]).sum(axis=1)
-    return replace(made, probabilities=probabilities, labels=Labels.from_columns(labels))
-
-
-def reliability_of(predictions: Predictions, num_bins: int = 10) -> pd.DataFrame:
-    assert predictions.labels is not None
-    return reliability(predictions.labels, predictions.probabilities, num_bins)
+    return Labels.from_columns(labels), probabilities
 
 
 @pytest.mark.parametrize("num_bins", [1, 7, 10])
 def test_confidence_and_accuracy_of_each_bin_match_scikit_learn(num_bins: int) -> None:
-    predictions = sharpened(3000)
-    table = reliability_of(predictions, num_bins)
+    labels, probabilities = sharpened(3000)
+    table = reliability(labels, probabilities, num_bins)
     assert table["head"].tolist() == [name for name in HEAD_NAMES for _ in range(num_bins)]
-    assert predictions.labels is not None
     for name, rows in table.groupby("head"):
-        values = predictions.probabilities[name]
-        right = predictions.labels[name] == values.argmax(axis=1)
+        values = probabilities[name]
+        right = labels[name] == values.argmax(axis=1)
         accuracy, confidence = calibration_curve(right, values.max(axis=1).astype(np.float64), n_bins=num_bins)
         filled = rows[rows["images"] > 0]
         np.testing.assert_allclose(filled["accuracy"], accuracy)
@@ -158,11 +150,11 @@ def test_confidence_and_accuracy_of_each_bin_match_scikit_learn(num_bins: int) -
 
 
 def test_the_expected_calibration_error_is_the_formula_of_guo_bin_by_bin() -> None:
-    predictions = replace(sharpened(300), labels=make_predictions([""] * 300, seed=9).labels)  # without meaning
-    errors = expected_calibration_error(reliability_of(predictions, 15))
-    assert predictions.labels is not None
-    for name, values in predictions.probabilities.items():
-        confidence, right = values.max(axis=1), values.argmax(axis=1) == predictions.labels[name]
+    labels, probabilities = sharpened(300)
+    labels = labels.rows(np.roll(np.arange(300), 1))  # without meaning
+    errors = expected_calibration_error(reliability(labels, probabilities, 15))
+    for name, values in probabilities.items():
+        confidence, right = values.max(axis=1), values.argmax(axis=1) == labels[name]
         expected = 0.0
         for number in range(15):
             inside = (number / 15 < confidence) & (confidence <= (number + 1) / 15)

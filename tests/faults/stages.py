@@ -116,17 +116,15 @@ def told(folder: Path, output: str = "output.txt") -> str:
 
 
 def read_made(folder: Path, stage: Stage) -> dict[str, bytes]:
-    """Return the content of each file that the stage makes, by its path."""
-    files = [path for pattern in stage.makes for path in folder.glob(pattern)]
-    return {str(path.relative_to(folder)): read_content(path) for path in files}
-
-
-def read_content(path: Path) -> bytes:
-    """Return the bytes of a file; for a wheel the bytes of its members, since a zip file has times in it."""
-    if path.suffix != ".whl":
-        return path.read_bytes()
-    with zipfile.ZipFile(path) as archive:
-        return b"".join(name.encode() + archive.read(name) for name in sorted(archive.namelist()))
+    """Return the content of each file that the stage makes; for a wheel that of its members, without their times."""
+    made = {}
+    for path in (path for pattern in stage.makes for path in folder.glob(pattern)):
+        content = path.read_bytes()
+        if path.suffix == ".whl":
+            with zipfile.ZipFile(path) as archive:
+                content = b"".join(name.encode() + archive.read(name) for name in sorted(archive.namelist()))
+        made[str(path.relative_to(folder))] = content
+    return made
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,19 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from damage import make_project
-from helpers import PROJECT
+from helpers import PROJECT, make_predictions
 from stages import FOLD, SETTINGS, UndisturbedStages, finish, start, told
 
-from okkhor.schema import HEAD_NAMES, HEADS, SUBMISSION_ORDER
+from okkhor.label_triples import Labels, count_triples, write_triples
+from okkhor.predictions import write_predictions
+from okkhor.schema import HEAD_NAMES, SUBMISSION_ORDER
+from okkhor.scoring.decoding import decode
 
 pytestmark = pytest.mark.slow
 
@@ -25,34 +25,20 @@ ROWS = 250_000  # of an out-of-fold table; train.csv has 200,840
 GRAPHEMES = pd.read_csv(PROJECT / "src/okkhor/rendering/graphemes_1295.csv")[list(HEAD_NAMES)]
 
 
-def write_predictions(path: Path, image_ids: list[str], labels: pd.DataFrame | None, seed: int) -> None:
-    """Write a table of predictions, right about half of the time, with pyarrow alone."""
-    random = np.random.default_rng(seed)
-    columns: dict[str, Any] = {"image_id": image_ids}
-    for head in HEADS:
-        values = random.random((len(image_ids), head.num_classes), np.float32)
-        if labels is not None:
-            columns[head.name] = labels[head.name].to_numpy()
-            values[np.arange(len(values)), columns[head.name]] += random.random(len(values), np.float32) * 2
-        values /= values.sum(axis=1, keepdims=True)
-        columns[f"{head.name}_pred"] = values.argmax(axis=1)
-        columns[f"{head.name}_prob"] = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), head.num_classes)
-    pq.write_table(pa.table(columns), path)
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs with a finished fold, and three test images."""
     folder = make_project(tmp_path_factory.mktemp("project"))
-    labels = GRAPHEMES.sample(ROWS, replace=True, random_state=0, ignore_index=True)
+    labels = Labels(GRAPHEMES.sample(ROWS, replace=True, random_state=0).to_numpy())
     tests = [f"Test_{number}" for number in range(3)]
-    for seed, name in enumerate(("one", "two")):
-        fold = folder / "runs" / name / "fold0"
+    for seed, run in enumerate(("one", "two")):
+        fold = folder / "runs" / run / "fold0"
         fold.mkdir(parents=True)
-        write_predictions(fold / "oof.parquet", [f"Train_{number}" for number in range(ROWS)], labels, seed)
-        write_predictions(fold / "test.parquet", tests, None, seed)
-        labels.groupby(list(HEAD_NAMES)).size().reset_index(name="images").to_csv(fold / "graphemes.csv", index=False)
-        (fold / "config.yaml").write_text(f"run: {name}\ndata:\n  root: input/large\n")
+        oof = replace(make_predictions([f"Train_{number}" for number in range(ROWS)], seed), labels=labels)
+        for name, table in (("oof", oof), ("test", make_predictions(tests, seed, labelled=False))):
+            write_predictions(table, decode(table.probabilities), fold / f"{name}.parquet")
+        write_triples(count_triples(labels), fold / "graphemes.csv")
+        (fold / "config.yaml").write_text(f"run: {run}\ndata:\n  root: input/large\n")
         (fold / "metrics.json").write_text("{}")
     rows = [(f"{image_id}_{head}", image_id, head) for image_id in tests for head in SUBMISSION_ORDER]
     root = folder / "input/large"
