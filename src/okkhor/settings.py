@@ -23,8 +23,6 @@ REMOVED = {
     "augment.cooldown_epochs": 0,
     "augment.cooldown_strength": 0.3,
     "loss.hard_from_epoch": 0,
-    "bench.multiples": [1, 2, 4, 8],
-    "bench.minutes": 0.25,
 }
 """Settings that 0.2.0 removed, with the defaults, which meant `off`: config.yaml of a run of 0.1.0 has them."""
 MOST_PROBLEMS = 10  # lines that are told: a damaged file may have hundreds
@@ -75,6 +73,8 @@ class Draft:
         content.pop("environment", None)  # a run's notes on versions, not settings
         for key, value in flatten(content).items():
             place = f"{path}: {key}={str(value)[:40]}"
+            if is_stored and key.startswith("bench."):  # of no meaning to a run, and 0.1.0 had others
+                continue
             if not is_stored or key not in REMOVED:
                 self.take(key, value, place)
             elif value != REMOVED[key]:
