@@ -1,8 +1,8 @@
-"""The floors and the house rules, read from the source by ast. `python tests/test_architecture.py` writes the page."""
+"""The floors and the house rules, read from the source by ast."""
 
 import ast
 import json
-import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,29 +11,10 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parent.parent
-PACKAGE = PROJECT / "src/okkhor"
-FILES = sorted(PACKAGE.rglob("*.py"))
-PAGE = PROJECT / "docs/architecture.md"
-
-FLOORS = {
-    **dict.fromkeys(("schema", "errors", "files", "processes"), 0),
-    **dict.fromkeys(("config", "config_checks", "config_field", "config_rendering", "settings"), 1),
-    **dict.fromkeys(("predictions", "label_triples", "plots"), 1),
-    **dict.fromkeys(("data", "rendering", "models", "training", "scoring"), 2),
-    "pipeline": 3,
-    **dict.fromkeys(("report", "kaggle", "bench", "demo"), 3.5),
-    "commands": 4,
-    **dict.fromkeys(("__init__", "__main__"), 5),
-}
-TEXTS = {
-    5: "The door: a command by its name, exit statuses; `okkhor.read`.",
-    4: "One thin file a command: arguments, one call, print.",
-    3.5: "The wings: each is one whole subject with its templates, pictures and texts.",
-    3: "What needs several packages: a run, prepared input, a fold, inference, scores, decisions.",
-    2: "Each package is one subject.",
-    1: "What the packages exchange.",
-    0: "Nothing of ours.",
-}
+FILES = sorted((PROJECT / "src/okkhor").rglob("*.py"))
+HOUSE = runpy.run_path(str(PROJECT / "docs/architecture.py"))
+FLOORS, PAGE = HOUSE["FLOORS"], HOUSE["PAGE"]
+name_of, subject, describe_house = HOUSE["name_of"], HOUSE["subject"], HOUSE["describe_house"]
 
 MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 250, 40, 6
 MOST_MODULES, MOST_IMPORTED_LINES = 65, 6_500  # of ours, for ./run.sh fold=0 config=competition
@@ -47,15 +28,6 @@ IMPORTED_WHERE_ASKED_FOR = {
     "pipeline/training_set.py: okkhor.pipeline.rendered_images",
 }
 """The imports of ours within functions: the default run needs none of these modules."""
-
-
-def name_of(path: Path) -> str:
-    return str(path.relative_to(PACKAGE))
-
-
-def subject(path: Path) -> str:
-    """The package or module of the top level that a file belongs to: data, config."""
-    return Path(name_of(path)).parts[0].removesuffix(".py")
 
 
 def parse(path: Path) -> ast.Module:
@@ -207,35 +179,5 @@ def test_a_file_is_one_subject_and_a_function_fits_the_eye(path: Path) -> None:
             assert number <= MOST_PARAMETERS, f"{node.name} takes {number} parameters"
 
 
-def describe_house() -> str:
-    """docs/architecture.md: the floors, and every file with the first sentence of its docstring."""
-    parts = [
-        "# Architecture",
-        "",
-        "`python tests/test_architecture.py` makes this page from the docstrings; a test keeps it true. An import goes",
-        "downwards only. Packages of one floor do not know each other: no command imports a command, no wing a wing.",
-        "",
-        "The way of the data: `input/ -> cache (uint8 memmap) -> folds/<name>.csv -> train one fold (augment ->",
-        "network -> loss) -> out-of-fold predictions -> score, decision.json -> test predictions -> ensemble ->",
-        "decode -> submissions/<name>.csv`. One table, `Predictions`, carries out-of-fold and test probabilities; one",
-        "function, `pipeline.inference.predict`, makes both.",
-    ]
-    for floor in sorted(TEXTS, reverse=True):
-        parts += ["", f"## Floor {floor:g}".replace("3.5", "3b"), "", TEXTS[floor], ""]
-        for path in FILES:
-            if FLOORS[subject(path)] == floor and (text := first_sentence(path)):
-                parts.append(f"- `{name_of(path)}`: {text}")
-    return "\n".join(parts) + "\n"
-
-
-def first_sentence(path: Path) -> str:
-    text = " ".join((ast.get_docstring(parse(path)) or "").partition("\n\n")[0].split())
-    return re.sub(r"\.$", "", text)
-
-
 def test_the_page_of_the_architecture_is_true() -> None:
-    assert PAGE.read_text(encoding="utf-8") == describe_house(), "make it anew: python tests/test_architecture.py"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(describe_house(), encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == describe_house(), "make it anew: python docs/architecture.py"

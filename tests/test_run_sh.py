@@ -235,12 +235,8 @@ def test_okkhor_python_is_used_without_an_environment_with_the_package_from_src(
     assert project.run("train", OKKHOR_PYTHON=python, PYTHONPATH="/other") == (0, "")
     assert len(project.calls) == 1
     assert project.calls[0].endswith(f"PYTHONPATH={project.root}/src:/other")
+    assert project.run(folder=project.programs, OKKHOR_PYTHON="./python3")[0] == 0  # from the folder of the user
     assert not (project.root / ".venv").exists()
-
-
-def test_a_relative_okkhor_python_starts_at_the_folder_of_the_user(project: Project) -> None:
-    status, _ = project.run(folder=project.programs, OKKHOR_PYTHON="./python3")
-    assert status == 0
 
 
 def test_run_sh_starts_from_any_folder_and_by_a_link_and_runs_in_the_project(project: Project, tmp_path: Path) -> None:
