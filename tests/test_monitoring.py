@@ -43,13 +43,8 @@ def expected(steps: int) -> dict[str, dict[int, Any]]:
     return {"step/loss": losses, "epoch/score": {BATCHES * epoch: epoch for epoch in range(1, steps // BATCHES + 1)}}
 
 
-def test_the_event_files_have_each_step_and_each_epoch(tmp_path: Path) -> None:
-    run(tmp_path, Progress(num_batches=BATCHES), until=12)
-    assert read_points(tmp_path) == expected(12)
-
-
-@pytest.mark.parametrize("saved", [4, 6, 11])
-def test_a_resumed_run_doubles_no_step(tmp_path: Path, saved: int) -> None:
+@pytest.mark.parametrize("saved", [0, 4, 6, 11])
+def test_the_event_files_have_each_step_and_each_epoch_once_after_a_resume_too(tmp_path: Path, saved: int) -> None:
     run(tmp_path, Progress(num_batches=BATCHES), until=11)
     epoch, batch = divmod(saved, BATCHES)
     history = [{"epoch": number + 1, "score": number + 1} for number in range(epoch)]

@@ -49,11 +49,6 @@ def test_norms_and_biases_are_not_decayed_and_every_parameter_is_optimised_once(
     assert len(decayed) + len(plain) == len(list(network.parameters()))
 
 
-def test_sgd_is_nesterovs() -> None:
-    (group, *_) = make_optimizer(tiny_network(), OptimizerConfig(name="sgd", momentum=0.9)).param_groups
-    assert (group["nesterov"], group["momentum"]) == (True, 0.9)
-
-
 def test_muon_makes_the_step_of_a_kernel_orthogonal_and_leaves_the_linear_layer_to_adam() -> None:
     network = tiny_network()
     optimizer = make_optimizer(network, OptimizerConfig(name="muon", learning_rate=1.0, weight_decay=0))
@@ -67,10 +62,9 @@ def test_muon_makes_the_step_of_a_kernel_orthogonal_and_leaves_the_linear_layer_
     torch.testing.assert_close(step, step.mean().expand_as(step), rtol=1e-3, atol=1e-3)  # the first of Adam's is a sign
 
 
-@pytest.mark.parametrize("num_steps", [1, 2, 5, 10])
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "restarts"])
-def test_a_schedule_of_a_few_steps_is_fine(num_steps: int, schedule: str) -> None:
-    assert all(0 < rate <= 1 + 1e-9 for rate in our_rates(num_steps, schedule=schedule, warmup=0.2))
+def test_a_schedule_of_a_few_steps_is_fine(schedule: str) -> None:
+    assert all(0 < rate <= 1 + 1e-9 for steps in (1, 2, 5, 10) for rate in our_rates(steps, schedule=schedule))
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
