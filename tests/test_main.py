@@ -37,7 +37,6 @@ def test_the_advice_fits_the_error_of_the_system(
     assert found.returncode == 2
     assert found.stderr.startswith(f"Files: runs/x: {os.strerror(number)}. ")
     assert advice in found.stderr
-    assert ("Make room" in found.stderr) == (number in (errno.ENOSPC, errno.EDQUOT))
 
 
 def test_a_link_that_leads_nowhere_is_not_told_as_a_full_disk(tmp_path: Path) -> None:

@@ -75,12 +75,9 @@ def test_the_learning_rate_rises_to_its_top_and_falls_to_nearly_zero(schedule: s
     assert rates[-1] < 1e-2
 
 
-def test_without_warmup_the_cosine_is_torchs() -> None:
+def test_without_warmup_cosine_and_restarts_are_torchs_and_warmup_is_of_the_first_cycle_alone() -> None:
     expected = rates_of(CosineAnnealingLR(any_optimizer(), T_max=40, eta_min=1e-4), 40)
     np.testing.assert_allclose(our_rates(40, warmup=0, schedule="cosine"), expected, atol=1e-6)
-
-
-def test_warm_restarts_are_torchs_and_rise_in_the_first_cycle_alone() -> None:
     expected = rates_of(CosineAnnealingWarmRestarts(any_optimizer(), T_0=20, eta_min=1e-4), 60)
     np.testing.assert_allclose(our_rates(60, warmup=0, schedule="restarts", cycles=3), expected, atol=1e-6)
     warm = our_rates(60, warmup=0.25, schedule="restarts", cycles=3)
