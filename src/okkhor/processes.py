@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
 
@@ -49,6 +50,7 @@ def stop_on_signals(patient: bool = False) -> Iterator[StopRequest]:
 @contextmanager
 def signals_held_back(*numbers: signal.Signals) -> Iterator[None]:
     """Hold signals back until the block ends. A process that starts in the block never receives them."""
+    resource_tracker.ensure_running()  # its own start, at the first process, lets SIGINT and SIGTERM through
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
