@@ -104,7 +104,7 @@ def test_a_mistyped_command_is_told_in_two_lines_with_status_2(
 def test_a_signal_saves_tells_how_to_resume_and_the_same_command_resumes(trained: Project, number: int) -> None:
     """SIGINT: Ctrl-C. SIGTERM: Slurm sends it. The loader's worker gets it too."""
     run = f"stopped-{number}"
-    arguments = ["fold=2", "config=smoke", f"run={run}", "train.epochs=3", "data.num_workers=1"]
+    arguments = ["fold=2", "config=smoke", f"run={run}", "model.backbone=test_resnet", "data.num_workers=1"]
     log = trained.folder / f"runs/{run}/fold2/log.jsonl"
     process = trained.start(*arguments)
     wait_until(log.exists)
@@ -114,7 +114,7 @@ def test_a_signal_saves_tells_how_to_resume_and_the_same_command_resumes(trained
     assert f"To resume: ./run.sh {' '.join(arguments)}" in error
     assert "Traceback" not in error
     assert f"runs/{run}/fold2/state.pt" in trained.call(*arguments).stdout
-    assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2, 3]
+    assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2]
 
 
 @pytest.mark.slow
