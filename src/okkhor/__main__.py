@@ -46,6 +46,7 @@ settings that people use most
 docs/settings.md lists all settings, with default, range and unit."""
 
 LONGEST = 1000  # characters of a message
+LOST_WORKER = ("DataLoader worker (pid", "DataLoader timed out", "shared memory(shm)")  # in what torch raises
 
 MENDABLE = {
     "Make room, or set another folder.": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
@@ -100,7 +101,7 @@ def explain(error: Exception) -> str:
         return f"Files: {error.filename or 'writing'}: {error.strerror}. {remedy}" if remedy else ""
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":
         return f"Memory: {first_line(error)} Try a smaller train.batch_size."
-    if name == "BrokenProcessPool" or "DataLoader" in str(error):
+    if name == "BrokenProcessPool" or any(sign in str(error) for sign in LOST_WORKER):
         remedy = "Is memory or /dev/shm full? Type the same again to resume; data.num_workers=0 needs no workers."
         return f"Memory: {first_line(error)} {remedy}"
     return ""

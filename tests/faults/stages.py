@@ -71,7 +71,6 @@ def run(folder: Path, arguments: Sequence[str], output: Path, largest: int) -> N
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, -1))
     os.chdir(folder)
     os.environ["PYTHONPATH"] = str(PROJECT / "src")  # for the processes that the command starts
-    multiprocessing.set_start_method("fork", force=True)  # ./run.sh has it; a fork server's children have not
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with output.open("w", buffering=1) as file:
         os.dup2(file.fileno(), 1)

@@ -102,7 +102,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("seed", range(len(CHANGES)))
+@pytest.mark.parametrize("seed", range(2 * len(CHANGES)))
 def test_a_changed_shard_is_read_as_written_or_refused_by_its_name(root: Path, seed: int) -> None:
     random = Random(seed)
     table = CHANGES[seed % len(CHANGES)](shard_table("Train", NUMBERS[0]), random)
@@ -122,7 +122,7 @@ def test_a_changed_shard_is_read_as_written_or_refused_by_its_name(root: Path, s
         return
     assert sorted(images) == sorted(ids)
     for name in SHARDS:
-        for row in pq.read_table(root / name).to_pylist():
+        for row in pq.read_table(root / name, use_threads=False).to_pylist():  # threads hold 18 GB of four rows
             assert images[row["image_id"]].ravel().tolist() == [row[pixel] for pixel in PIXEL_COLUMNS]
 
 

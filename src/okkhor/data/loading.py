@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.cache import open_cache
@@ -93,12 +93,17 @@ class CachedImages(Dataset[Batch]):
             start += len(cache)
 
     def __getitem__(self, batch: PlannedBatch) -> Batch:
-        images = np.empty((len(batch.indices), *self.images[0].shape[1:]), np.uint8)
-        self.read(self.rows[batch.indices], images)
+        labels = self.labels[batch.indices]
+        images = torch.empty((len(batch.indices), *self.images[0].shape[1:]), dtype=torch.uint8)
+        if get_worker_info() is not None:  # left to the queue's thread, a full /dev/shm would lose the batch
+            labels.share_memory_()
+            images.share_memory_()
+        pixels = images.numpy()
+        self.read(self.rows[batch.indices], pixels)
         if self.augmentation is not None:
             words = np.random.SeedSequence([self.seed, batch.epoch, batch.number, batch.rank]).generate_state(1)
-            self.augmentation(images, int(words[0]), into=images)
-        return torch.from_numpy(images).unsqueeze(1), self.labels[batch.indices]
+            self.augmentation(pixels, int(words[0]), into=pixels)
+        return images.unsqueeze(1), labels
 
 
 class ShuffledBatches:
