@@ -19,7 +19,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from damage import make_project
-from helpers import PROJECT
+from helpers import PROJECT, wait_until
 
 from okkhor.__main__ import main
 
@@ -71,12 +71,13 @@ def run(folder: Path, arguments: Sequence[str], output: Path, largest: int) -> N
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, -1))
     os.chdir(folder)
     os.environ["PYTHONPATH"] = str(PROJECT / "src")  # for the processes that the command starts
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with output.open("w", buffering=1) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         sys.stdout = sys.stderr = file
         try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             status = main(arguments)
         except BaseException:  # Python would end so too
             traceback.print_exc()
@@ -85,9 +86,11 @@ def run(folder: Path, arguments: Sequence[str], output: Path, largest: int) -> N
 
 
 def start(folder: Path, *arguments: str, output: str = "output.txt", largest: int = -1) -> ForkServerProcess:
-    """Start a command and return its process."""
+    """Start a command and return its process, which a signal from now on ends as it would end the command."""
+    (folder / output).unlink(missing_ok=True)
     process = context.Process(target=run, args=(folder, arguments, folder / output, largest))
     process.start()
+    wait_until((folder / output).exists)
     return process
 
 
@@ -101,10 +104,8 @@ def finish(process: ForkServerProcess, timeout: float = 600) -> int:
 def end(process: ForkServerProcess, number: signal.Signals) -> int:
     """Send the signal to the whole process group, as a terminal does, and wait."""
     assert process.pid is not None
-    for send in (os.killpg, os.kill):  # a young process has no group yet
-        with contextlib.suppress(ProcessLookupError):
-            send(process.pid, number)
-            break
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        os.killpg(process.pid, number)
     return finish(process)
 
 
