@@ -462,7 +462,7 @@ def test_a_damaged_state_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     save_state(path, Progress(), {"network": trainer.network})
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(InputError, match=r"state\.pt: can't resume from this file .* overwrite=true"):
+    with pytest.raises(InputError, match=r"state\.pt: can't resume from it .* overwrite=true"):
         load_state(path, {"network": trainer.network})
 
 

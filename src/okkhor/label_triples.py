@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from okkhor.errors import InputError
+from okkhor.errors import InputError, first_line
 from okkhor.files import replacing
 from okkhor.schema import HEAD_NAMES, HEADS
 
@@ -120,8 +120,5 @@ def read_triples(path: Path) -> TripleCounts:
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Train that fold again: overwrite=true.") from None
     except (OSError, ValueError) as error:
-        why = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: no table of label triples ({why}). Train that fold again: overwrite=true."
-        ) from error
+        raise InputError(f"{path}: no label triples ({first_line(error)}). Train again: overwrite=true.") from error
     return TripleCounts(table[:, :3].copy(), table[:, 3].copy())

@@ -8,6 +8,7 @@ grapheme head, where there is one; `unseen`, whether training lacked the image's
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from okkhor.errors import InputError
+from okkhor.errors import InputError, first_line
 from okkhor.files import replacing
 from okkhor.label_triples import Labels
 from okkhor.schema import HEAD_NAMES, HEADS
@@ -126,28 +127,29 @@ def _checksum(predictions: Predictions) -> str:
     return f"{value:08x}"
 
 
-def read_checksum(path: Path) -> str:
-    """Return the checksum that a table carries; reads the file's end alone. Raises InputError as read_predictions."""
+@contextmanager
+def _open_table(path: Path) -> Iterator[pq.ParquetFile]:
+    """Raises InputError where the file is missing, damaged, or no predictions table."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        # Read at once, lists take four times the memory of their numbers and six times as long.
+        with pq.ParquetFile(path, buffer_size=BYTES_READ_AT_ONCE, pre_buffer=False) as file:
+            yield file
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Train that fold first, or predict with its run.") from None
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: can't be read as parquet. Delete it and make it again.") from error
-    return str(metadata.get(CHECKSUM, b"").decode())
+    except (InputError, pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path}: no predictions table ({first_line(error)}). Delete it and make it again.") from error
+
+
+def read_checksum(path: Path) -> str:
+    """Return the checksum that a table carries; reads the file's end alone. Raises InputError as read_predictions."""
+    with _open_table(path) as file:
+        return str((file.schema_arrow.metadata or {}).get(CHECKSUM, b"").decode())
 
 
 def read_predictions(path: Path) -> Predictions:
     """Read a table back. Raises InputError where the file is missing, damaged, or no predictions table."""
-    try:
-        # Read at once, lists take four times the memory of their numbers and six times as long.
-        with pq.ParquetFile(path, buffer_size=BYTES_READ_AT_ONCE, pre_buffer=False) as file:
-            return _read_table(file)
-    except FileNotFoundError:
-        raise InputError(f"{path}: not there. Train that fold first, or predict with its run.") from None
-    except (InputError, pa.ArrowException, OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise InputError(f"{path}: no predictions table ({reason}). Delete it and make it again.") from error
+    with _open_table(path) as file:
+        return _read_table(file)
 
 
 def _read_table(file: pq.ParquetFile) -> Predictions:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from okkhor.data.tables import PLAIN_TEXT, PLAIN_TEXT_MEANS
-from okkhor.errors import InputError
+from okkhor.errors import InputError, first_line
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS
 
 PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
@@ -85,8 +85,7 @@ def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise InputError(f"{path}: damaged or truncated parquet ({reason}). Copy or download it again.") from error
+        raise InputError(f"{path}: damaged or truncated parquet ({first_line(error)}). Copy it here again.") from error
 
 
 def _check_columns(path: Path, schema: pa.Schema) -> None:

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from okkhor.errors import InputError
+from okkhor.errors import InputError, first_line
 from okkhor.files import replacing
 
 BACKBONE, HEADS, GRAPHEME_LABELS = "backbone.", "heads.", "grapheme_labels"  # what the names of a network begin with
@@ -83,8 +83,7 @@ def read_weights(path: Path, needs_checksum: bool = True) -> dict[str, Tensor]:
             raise SafetensorError("its checksum differs or is missing")
         return tensors
     except (OSError, SafetensorError, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: not a whole .safetensors file ({reason}). Copy it or train again.") from error
+        raise InputError(f"{path}: not a whole .safetensors file ({first_line(error)}). Copy it again.") from error
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from okkhor.errors import InputError
+from okkhor.errors import InputError, first_line
 from okkhor.files import replacing
 
 
@@ -72,7 +72,4 @@ def load_state(path: Path, stateful: Mapping[str, Any]) -> Progress:
     except (MemoryError, torch.OutOfMemoryError, PermissionError):
         raise  # the file is not at fault: keep it
     except Exception as error:  # torch.load raises a dozen kinds for a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise InputError(
-            f"{path}: can't resume from this file ({reason}). To start anew delete it, or set overwrite=true."
-        ) from error
+        raise InputError(f"{path}: can't resume from it ({first_line(error)}). overwrite=true starts anew.") from error

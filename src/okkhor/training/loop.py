@@ -28,7 +28,6 @@ SMALL = 2**16  # weights; the gradients of parameters up to this size are checke
 
 Batch = tuple[Tensor, Tensor]
 
-
 Loss = Callable[[dict[str, Tensor], Tensor, Tensor, float], Tensor]
 """Compute the mean loss of a batch, a float32 scalar. Arguments: the logits of each head, the labels (B, K), the labels
 of the images mixed in, how much of each image is its own (0 to 1)."""
