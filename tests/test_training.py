@@ -27,10 +27,11 @@ from okkhor.predictions import Predictions
 from okkhor.processes import stop_on_signals
 from okkhor.schema import HEADS
 from okkhor.settings import load_config
-from okkhor.training import monitoring as profiling
+from okkhor.training import profiling
 from okkhor.training.averaging import StepAverage, measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
-from okkhor.training.device import Precision, check_compiler, choose_device, choose_precision
+from okkhor.training.compiling import check_compiler
+from okkhor.training.device import Precision, choose_device, choose_precision
 from okkhor.training.distributed import World
 from okkhor.training.fit import Evaluate, Prepare, Scores, fit
 from okkhor.training.loop import Batch, Trainer, clip_gradient, infer, resize, split_batch, train_epoch
@@ -172,14 +173,67 @@ def test_a_scaler_skips_the_step_whose_gradients_overflow() -> None:
     assert trainer.scaler.get_scale() < 2.0**127
 
 
+@pytest.mark.filterwarnings("error")  # torch's, of a schedule that moves without a step
+def test_a_float16_step_that_overflows_is_as_if_it_had_not_been(tmp_path: Path) -> None:
+    plain, trainer = make_trainer(torch.float16), make_trainer(torch.float16)
+    first = next(TinyLoader().epoch())
+    list(train_epoch(plain, [first] * 2))
+    scale_loss(trainer, float("nan"))
+    body = cast(TinyNetwork, trainer.network).body
+    spoil = body[1].register_forward_hook(lambda *given: given[2] * float("inf"))  # the batch norm sees it
+    assert np.isnan(list(train_epoch(trainer, [first] * 3))).all()
+    assert (trainer.skips, trainer.schedule.last_epoch) == (3, 0)
+    assert trainer.scaler.get_scale() == 2.0**16 / 2**3
+    spoil.remove()
+    trainer.loss, trainer.scaler = plain.loss, Precision(CPU, torch.float16).make_scaler()
+    assert np.isfinite(list(train_epoch(trainer, [first] * 2))).all()
+    assert trainer.skips == 0
+    counted = "body.2.num_batches_tracked"  # nothing reads it
+    for network, twin in ((plain.network, trainer.network), (plain.best_network, trainer.best_network)):
+        state = {name: value for name, value in twin.state_dict().items() if name != counted}
+        assert all(torch.equal(value, network.state_dict()[name]) for name, value in state.items())
+
+    spoil = body[1].register_forward_hook(lambda *given: given[2] * float("inf"))
+    seen = iter(range(99))
+    body[0].register_forward_hook(lambda *_: spoil.remove() if next(seen) == 2 else None)
+    progress = run(trainer, tmp_path)
+    assert [line["skipped_steps"] for line in progress.history] == [2, 0, 0]
+    assert all(np.isfinite(line["train_loss"]) for line in progress.history)
+    assert "skipped_steps" not in run(make_trainer(), tmp_path / "float32").history[0]
+
+
+def test_a_float16_run_that_skips_fifty_steps_in_a_row_is_stopped() -> None:
+    trainer = make_trainer(torch.float16)
+    next(trainer.network.parameters()).register_hook(lambda gradient: gradient * float("nan"))
+    before = copy.deepcopy(trainer.network.heads.state_dict())  # type: ignore[union-attr]
+    losses, batches = [], [next(TinyLoader().epoch())] * 60
+    with pytest.raises(InputError, match=r"50 steps in a row, before step 0, .*train\.precision=float32"):
+        losses.extend(train_epoch(trainer, batches))
+    assert len(losses) == 49
+    after = trainer.network.heads.state_dict()  # type: ignore[union-attr]
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 def test_a_compiled_network_leaves_its_copies_as_they_are() -> None:
     config = load_config(["config=smoke", "train.compile=reduce-overhead"])
     network = create_network(config.model, config.data.size)
     training = cast(TrainingSet, SimpleNamespace(labels=LABELS))
     trainer = fold.make_trainer(network, config, Precision(CPU, torch.float32), training, 4, World())
+    trainer.start_epoch(network, 0)
     assert trainer.network._compiled_call_impl is not None
     assert trainer.best_network is not trainer.network
     assert trainer.best_network._compiled_call_impl is None
+
+
+def test_a_network_is_compiled_once_when_all_its_layers_train() -> None:
+    config = load_config(["config=smoke", "train.compile=default", "train.freeze_epochs=2"])
+    network = create_network(config.model, config.data.size)
+    compiled = []
+    for epoch in range(4):
+        fold.start_epoch(network, epoch, config.train)
+        compiled.append(network._compiled_call_impl)
+    assert compiled[0] is compiled[1] is None
+    assert compiled[2] is compiled[3] is not None
 
 
 def test_a_machine_that_cannot_compile_is_told_before_anything_slow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,6 +536,15 @@ def test_inference_gives_probabilities_and_leaves_batch_norm_alone() -> None:
         assert predicted[head.name].shape == (8, head.num_classes)
         assert torch.allclose(predicted[head.name].sum(dim=1), torch.ones(8), atol=1e-5)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_batch_that_overflows_in_float16_is_computed_again_in_float32() -> None:
+    network = TinyNetwork()
+    network.body[1].weight.data *= 1e6
+    images = [images for images, _ in TinyLoader().epoch()]
+    found, expected = (infer(network, images, Precision(CPU, dtype)) for dtype in (torch.float16, torch.float32))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_auto_precision_is_bfloat16_only_on_a_cpu_that_computes_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
