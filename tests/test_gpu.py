@@ -1,6 +1,5 @@
 """What a person is told about a GPU that torch can't use, and in which format the others compute."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ OLD_DRIVER = "The NVIDIA driver on your system is too old (found version 12020).
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """card(2, "Tesla P100", (6, 0), "the message of its first operation"); returns what became the current device."""
+    """Pretend: card(2, "Tesla P100", (6, 0), "the message of its first operation"). Returns what became current."""
 
     def pretend(count: int, name: str = "", capability: tuple[int, int] = (0, 0), error: str = "") -> list[object]:
         current: list[object] = []
@@ -28,70 +27,49 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Any:
                 raise RuntimeError(error)
             return torch.ones(1)
 
-        for key, value in (
-            ("is_available", lambda: count > 0),
-            ("device_count", lambda: count),
-            ("set_device", current.append),
-            ("get_device_name", lambda *_: name),
-            ("get_device_capability", lambda *_: capability),
-            ("get_arch_list", lambda: ["sm_75", "sm_80"]),
-            ("is_bf16_supported", lambda including_emulation=True: including_emulation or capability >= (8, 0)),
-        ):
-            monkeypatch.setattr(torch.cuda, key, value)
+        emulates = capability < (8, 0)
         monkeypatch.setattr(torch, "zeros", zeros)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "set_device", current.append)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: name)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+        monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80"])
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: not emulates)
         return current
 
     return pretend
 
 
-@pytest.fixture
-def device_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files of a GPU in /dev."""
-    glob = Path.glob
-
-    def find(path: Path, pattern: str) -> Iterator[Path]:
-        return iter([path / "nvidia0"]) if path == Path("/dev") else glob(path, pattern)
-
-    monkeypatch.setattr(Path, "glob", find)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-
 @pytest.mark.parametrize("name", ["auto", "cuda"])
 def test_a_card_without_kernels_is_told_with_its_name_and_a_torch_that_fits(card: Any, name: str) -> None:
     card(1, "Tesla P100", (6, 0), NO_KERNELS)
-    with pytest.raises(
-        ConfigError, match=rf"train\.device={name}: .*sm_75, sm_80, and Tesla P100 is sm_60.*cu126"
-    ) as told:
+    with pytest.raises(ConfigError, match=rf"train\.device={name}: .*sm_75, sm_80, and Tesla P100 is sm_60.*cu126"):
         choose_device(name)
-    assert len(str(told.value).splitlines()) == 1
 
 
-@pytest.mark.usefixtures("device_files")
 def test_a_driver_that_is_too_old_is_told_and_no_run_goes_to_the_cpu_in_silence(
     card: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     card(0, error=OLD_DRIVER)
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([Path("/dev/nvidia0")]))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with pytest.raises(ConfigError, match=r"too old \(found version 12020\).*Or set train\.device=cpu"):
         choose_device("auto")
     assert choose_device("cpu").type == "cpu"
-    assert choose_kernel_device().type == "cpu"  # a submission late is better than none
+    assert choose_kernel_device().type == "cpu"  # a slow submission, not none
     assert OLD_DRIVER in capsys.readouterr().out
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hidden on purpose
     assert choose_device("auto").type == "cpu"
 
 
-def test_the_second_card_becomes_the_current_one_before_anything_is_asked(card: Any) -> None:
-    current = card(2)
-    assert choose_device("cuda:1") == torch.device("cuda", 1)
-    assert current == [torch.device("cuda", 1)]
-    assert choose_device("cuda", is_used=False) == CUDA  # by the launcher, which computes nothing
-    assert len(current) == 1
-
-
-def test_a_process_without_a_card_of_its_own_is_told_how_many_there_are(
+def test_the_card_becomes_the_current_one_and_each_process_needs_its_own(
     card: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card(2)
+    current = card(2)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    assert choose_device("cuda", is_used=False) == CUDA  # by the launcher, which computes nothing
+    assert current == [torch.device("cuda", 1)]
     monkeypatch.setenv("WORLD_SIZE", "3")
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(ConfigError, match=r"no GPU 2 here, torch sees 2\. Start at most 2 processes"):
