@@ -119,7 +119,7 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch) -> float
     value = trainer.world.add([own], device)[0] / trainer.world.size
     if scaler.is_enabled():
         scaler.update()
-        if any(overflown) or not math.isfinite(value + length):
+        if any(overflown):
             return skip_step(trainer, norms, kept)
         trainer.skips = 0
     check_finite(trainer, "loss", value)
