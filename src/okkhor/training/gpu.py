@@ -16,10 +16,10 @@ def check_gpu(device: torch.device, name: str, is_used: bool) -> None:
     Raises ConfigError where it is not there, its driver is too old, or torch has no kernels for it.
     """
     found = torch.cuda.device_count()
-    if 0 < found <= device.index or not (found or is_used):
-        remedy = f"Start at most {found} processes." if found and was_launched() else "Try train.device=auto."
+    if 0 < found <= device.index:
+        remedy = f"Start at most {found} processes." if was_launched() else "Try train.device=auto."
         raise ConfigError(f"train.device={name}: there is no GPU {device.index} here, torch sees {found}. {remedy}")
-    if not is_used:
+    if found and not is_used:
         return
     try:
         torch.cuda.set_device(device)
