@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from helpers import assert_same_state
 from timm.utils import ModelEmaV3
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -128,15 +129,10 @@ def run(
     return fit(trainer, TinyLoader(), evaluate or sum_up, lambda *saved: names.append(saved[2]), folder, prepare_epoch)
 
 
-def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
-    twin = other.state_dict()
-    assert all(torch.equal(value, twin[name]) for name, value in one.state_dict().items())
-
-
 def assert_same_parts(one: Trainer, other: Trainer) -> None:
     for name, part in one.parts().items():
         if isinstance(part, nn.Module):
-            assert_same_weights(part, other.parts()[name])
+            assert_same_state(part, other.parts()[name])
 
 
 def scale_loss(trainer: Trainer, factor: float) -> None:
@@ -175,7 +171,7 @@ def test_a_float16_step_that_overflows_is_as_if_it_had_not_been() -> None:
     assert list(train_epoch(trainer, batches)) == list(train_epoch(plain, batches))
     assert trainer.skips == 0
     trainer.network.get_buffer("body.2.num_batches_tracked").sub_(2)  # nothing reads it
-    assert_same_weights(plain.network, trainer.network)
+    assert_same_state(plain.network, trainer.network)
 
 
 def test_skipped_steps_are_logged_and_left_out_of_the_mean_loss(tmp_path: Path) -> None:
@@ -192,7 +188,7 @@ def test_a_float16_run_that_skips_fifty_steps_in_a_row_is_stopped() -> None:
     next(trainer.network.parameters()).register_hook(lambda gradient: gradient * float("nan"))
     with pytest.raises(InputError, match=r"50 steps in a row, before step 0, .*train\.precision=float32"):
         losses.extend(train_epoch(trainer, [next(TinyLoader().epoch())] * 60))
-    assert_same_weights(trainer.network.get_submodule("heads"), make_trainer().network.get_submodule("heads"))
+    assert_same_state(trainer.network.get_submodule("heads"), make_trainer().network.get_submodule("heads"))
 
 
 def test_a_network_is_compiled_once_when_all_its_layers_train_and_its_copies_stay_as_they_are() -> None:
@@ -272,7 +268,7 @@ def test_training_that_was_broken_off_goes_on_to_the_same_weights_bit_for_bit(
     resumed = make_trainer(**settings)
     rest = run(resumed, tmp_path / "broken")
     assert_same_parts(unbroken, resumed)
-    assert_same_weights(unbroken.best_network, resumed.best_network)
+    assert_same_state(unbroken.best_network, resumed.best_network)
     speed = ("seconds", "images_per_second")
     strip = partial(map, lambda line: {key: value for key, value in line.items() if key not in speed})
     assert list(strip(whole.history)) == list(strip(rest.history))
@@ -299,7 +295,7 @@ def test_an_epoch_is_prepared_again_after_a_signal_within_it_or_its_preparation(
     assert len((tmp_path / "broken/log.jsonl").read_text().splitlines()) == 1
     run(resumed, tmp_path / "broken", prepare_epoch=prepare)
     assert epochs == [0, 1, 1, 2]
-    assert_same_weights(unbroken.network, resumed.network)
+    assert_same_state(unbroken.network, resumed.network)
     run(make_trainer(), tmp_path / "broken", prepare_epoch=prepare)
     assert epochs == [0, 1, 1, 2]  # all is done
 
@@ -405,7 +401,7 @@ def test_a_profiled_run_ends_with_the_same_weights_and_leaves_a_trace_of_three_s
     plain, profiled = make_trainer(), make_trainer(profile=True)
     run(plain, tmp_path / "plain")
     run(profiled, tmp_path / "profiled")
-    assert_same_weights(plain.network, profiled.network)
+    assert_same_state(plain.network, profiled.network)
     assert not (tmp_path / "plain/trace.json").exists()
     events = json.loads((tmp_path / "profiled/trace.json").read_text())["traceEvents"]
     assert sum(event["name"].startswith("ProfilerStep#") and event["ph"] == "X" for event in events) == 3
@@ -504,12 +500,12 @@ def test_the_second_signal_stops_at_once() -> None:
 
 def test_inference_gives_probabilities_and_leaves_batch_norm_alone() -> None:
     network = TinyNetwork()
-    before = copy.deepcopy(network.state_dict())
+    before = copy.deepcopy(network)
     (predicted, *_) = infer(network, (images for images, _ in TinyLoader().epoch()), Precision(CPU, torch.float32))
     for head in HEADS:
         assert predicted[head.name].shape == (8, head.num_classes)
         assert torch.allclose(predicted[head.name].sum(dim=1), torch.ones(8), atol=1e-5)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert_same_state(network, before)
 
 
 def test_a_batch_that_overflows_in_float16_is_computed_again_in_float32() -> None:
