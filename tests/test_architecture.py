@@ -22,10 +22,15 @@ MOST_MODULES, MOST_IMPORTED_LINES = 65, 6_500  # of ours, for ./run.sh fold=0 co
 IMPORTED_WHERE_ASKED_FOR = {
     "__init__.py: okkhor.pipeline.reader",
     "commands/train.py: okkhor.training.launch",
+    "pipeline/fold.py: okkhor.training.compiling",
+    "pipeline/fold.py: okkhor.training.freezing",
     "pipeline/prepared.py: okkhor.rendering.sample",
+    "pipeline/train.py: okkhor.training.compiling",
     "pipeline/train.py: okkhor.pipeline.pseudo_labels",
     "pipeline/training_set.py: okkhor.pipeline.pseudo_labels",
     "pipeline/training_set.py: okkhor.pipeline.rendered_images",
+    "training/device.py: okkhor.training.gpu",
+    "training/fit.py: okkhor.training.profiling",
 }
 """The imports of ours within functions: the default run needs none of these modules."""
 

@@ -4,10 +4,12 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 from torch.multiprocessing.spawn import spawn
 
+from okkhor.processes import usable_workers
 from okkhor.training.distributed import join_world
 
 CPU = torch.device("cpu")
@@ -54,6 +56,13 @@ def test_two_processes_agree_and_their_gradient_is_that_of_the_whole_batch(tmp_p
     nn.functional.mse_loss(network(inputs), targets).backward()
     for rank in (0, 1):
         torch.testing.assert_close(torch.load(tmp_path / f"{rank}.pt", weights_only=True), network.weight.grad)
+
+
+def test_the_workers_of_all_processes_together_are_at_most_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
+    assert [usable_workers(wanted) for wanted in (0, 3, 8)] == [0, 3, 4]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert [usable_workers(wanted) for wanted in (0, 3, 8)] == [0, 2, 2]
 
 
 def test_one_process_alone_is_a_world_too() -> None:

@@ -19,6 +19,7 @@ def test_a_slug_is_what_kaggle_makes_of_the_title(name: str) -> None:
         assert 6 <= len(metadata["title"]) <= 50
     assert kernel["dataset_sources"] == [dataset["id"]]
     assert kernel["enable_internet"] is False
+    assert kernel["machine_shape"] == "NvidiaTeslaT4"
     assert describe_dataset("", slug)["id"] == f"INSERT_USER_HERE/{slug}"
 
 

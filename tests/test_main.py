@@ -8,6 +8,7 @@ import pytest
 from helpers import PROJECT, call
 
 from okkhor.commands import prepare
+from okkhor.errors import LOST_ANOTHER
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,19 @@ def test_the_advice_fits_the_error_of_the_system(
     assert found.returncode == 2
     assert found.stderr.startswith(f"Files: runs/x: {os.strerror(number)}. ")
     assert advice in found.stderr
+
+
+def test_one_of_several_processes_tells_what_nccl_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("NCCL error in: NCCLUtils.cpp:94\nLast error:\nError while creating shared memory segment")
+
+    monkeypatch.setattr(prepare, "load_config", fail)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("RANK", "1")
+    found = call(tmp_path, "prepare")
+    assert found.returncode == LOST_ANOTHER
+    expected = "NCCL error in: NCCLUtils.cpp:94 Last error: Error while creating shared memory segment"
+    assert found.stderr == f"Process 1: {expected}\n"
 
 
 def test_a_link_that_leads_nowhere_is_not_told_as_a_full_disk(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from helpers import assert_same_state
 from timm.utils import ModelEmaV3
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -27,10 +28,11 @@ from okkhor.predictions import Predictions
 from okkhor.processes import stop_on_signals
 from okkhor.schema import HEADS
 from okkhor.settings import load_config
-from okkhor.training import monitoring as profiling
+from okkhor.training import profiling
 from okkhor.training.averaging import StepAverage, measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
-from okkhor.training.device import Precision, check_compiler, choose_device, choose_precision
+from okkhor.training.compiling import check_compiler
+from okkhor.training.device import Precision, choose_device, choose_precision
 from okkhor.training.distributed import World
 from okkhor.training.fit import Evaluate, Prepare, Scores, fit
 from okkhor.training.loop import Batch, Trainer, clip_gradient, infer, resize, split_batch, train_epoch
@@ -127,15 +129,10 @@ def run(
     return fit(trainer, TinyLoader(), evaluate or sum_up, lambda *saved: names.append(saved[2]), folder, prepare_epoch)
 
 
-def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
-    twin = other.state_dict()
-    assert all(torch.equal(value, twin[name]) for name, value in one.state_dict().items())
-
-
 def assert_same_parts(one: Trainer, other: Trainer) -> None:
     for name, part in one.parts().items():
         if isinstance(part, nn.Module):
-            assert_same_weights(part, other.parts()[name])
+            assert_same_state(part, other.parts()[name])
 
 
 def scale_loss(trainer: Trainer, factor: float) -> None:
@@ -161,23 +158,50 @@ def test_the_gradient_scaler_of_float16_trains_the_same_as_no_scaler_does() -> N
     assert not Precision(CPU, torch.bfloat16).make_scaler().is_enabled()
 
 
-def test_a_scaler_skips_the_step_whose_gradients_overflow() -> None:
-    trainer = make_trainer()
-    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
-    scale_loss(trainer, 1e20)
-    before = copy.deepcopy(trainer.network.heads.state_dict())  # type: ignore[union-attr]
-    next(train_epoch(trainer, TinyLoader().epoch()))
-    after = trainer.network.heads.state_dict()  # type: ignore[union-attr]
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert trainer.scaler.get_scale() < 2.0**127
+@pytest.mark.filterwarnings("error")  # torch's, of a schedule that moves without a step
+def test_a_float16_step_that_overflows_is_as_if_it_had_not_been() -> None:
+    plain, trainer = make_trainer(torch.float16), make_trainer(torch.float16)
+    batches = [next(TinyLoader().epoch())] * 2
+    layers = cast(TinyNetwork, trainer.network).body
+    spoil = layers[1].register_forward_hook(lambda *given: given[2] * float("inf"))  # the batch norm sees it
+    assert np.isnan(list(train_epoch(trainer, batches))).all()
+    assert (trainer.skips, trainer.schedule.last_epoch, trainer.scaler.get_scale()) == (2, 0, 2.0**14)
+    spoil.remove()
+    trainer.scaler = plain.scaler = torch.amp.GradScaler("cpu")
+    assert list(train_epoch(trainer, batches)) == list(train_epoch(plain, batches))
+    assert trainer.skips == 0
+    trainer.network.get_buffer("body.2.num_batches_tracked").sub_(2)  # nothing reads it
+    assert_same_state(plain.network, trainer.network)
 
 
-def test_a_compiled_network_leaves_its_copies_as_they_are() -> None:
-    config = load_config(["config=smoke", "train.compile=reduce-overhead"])
+def test_skipped_steps_are_logged_and_left_out_of_the_mean_loss(tmp_path: Path) -> None:
+    trainer = make_trainer(torch.float16)
+    first = cast(TinyNetwork, trainer.network).body[1]
+    first.register_forward_hook(lambda *given: given[2] * float("inf") if trainer.skips < 2 else None)  # 2 of 3 steps
+    history = run(trainer, tmp_path).history
+    assert [(line["skipped_steps"], line["train_loss"] > 3) for line in history] == [(3, True), (3, True), (2, True)]
+    assert "skipped_steps" not in run(make_trainer(), tmp_path / "float32").history[0]
+
+
+def test_a_float16_run_that_skips_fifty_steps_in_a_row_is_stopped() -> None:
+    trainer, losses = make_trainer(torch.float16), list[float]()
+    next(trainer.network.parameters()).register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(InputError, match=r"50 steps in a row, before step 0, .*train\.precision=float32"):
+        losses.extend(train_epoch(trainer, [next(TinyLoader().epoch())] * 60))
+    assert_same_state(trainer.network.get_submodule("heads"), make_trainer().network.get_submodule("heads"))
+
+
+def test_a_network_is_compiled_once_when_all_its_layers_train_and_its_copies_stay_as_they_are() -> None:
+    config = load_config(["config=smoke", "train.compile=reduce-overhead", "train.freeze_epochs=2"])
     network = create_network(config.model, config.data.size)
     training = cast(TrainingSet, SimpleNamespace(labels=LABELS))
     trainer = fold.make_trainer(network, config, Precision(CPU, torch.float32), training, 4, World())
-    assert trainer.network._compiled_call_impl is not None
+    compiled = []
+    for epoch in range(4):
+        trainer.start_epoch(trainer.network, epoch)
+        compiled.append(trainer.network._compiled_call_impl)
+    assert compiled[0] is compiled[1] is None
+    assert compiled[2] is compiled[3] is not None
     assert trainer.best_network is not trainer.network
     assert trainer.best_network._compiled_call_impl is None
 
@@ -244,7 +268,7 @@ def test_training_that_was_broken_off_goes_on_to_the_same_weights_bit_for_bit(
     resumed = make_trainer(**settings)
     rest = run(resumed, tmp_path / "broken")
     assert_same_parts(unbroken, resumed)
-    assert_same_weights(unbroken.best_network, resumed.best_network)
+    assert_same_state(unbroken.best_network, resumed.best_network)
     speed = ("seconds", "images_per_second")
     strip = partial(map, lambda line: {key: value for key, value in line.items() if key not in speed})
     assert list(strip(whole.history)) == list(strip(rest.history))
@@ -271,7 +295,7 @@ def test_an_epoch_is_prepared_again_after_a_signal_within_it_or_its_preparation(
     assert len((tmp_path / "broken/log.jsonl").read_text().splitlines()) == 1
     run(resumed, tmp_path / "broken", prepare_epoch=prepare)
     assert epochs == [0, 1, 1, 2]
-    assert_same_weights(unbroken.network, resumed.network)
+    assert_same_state(unbroken.network, resumed.network)
     run(make_trainer(), tmp_path / "broken", prepare_epoch=prepare)
     assert epochs == [0, 1, 1, 2]  # all is done
 
@@ -377,7 +401,7 @@ def test_a_profiled_run_ends_with_the_same_weights_and_leaves_a_trace_of_three_s
     plain, profiled = make_trainer(), make_trainer(profile=True)
     run(plain, tmp_path / "plain")
     run(profiled, tmp_path / "profiled")
-    assert_same_weights(plain.network, profiled.network)
+    assert_same_state(plain.network, profiled.network)
     assert not (tmp_path / "plain/trace.json").exists()
     events = json.loads((tmp_path / "profiled/trace.json").read_text())["traceEvents"]
     assert sum(event["name"].startswith("ProfilerStep#") and event["ph"] == "X" for event in events) == 3
@@ -476,12 +500,21 @@ def test_the_second_signal_stops_at_once() -> None:
 
 def test_inference_gives_probabilities_and_leaves_batch_norm_alone() -> None:
     network = TinyNetwork()
-    before = copy.deepcopy(network.state_dict())
+    before = copy.deepcopy(network)
     (predicted, *_) = infer(network, (images for images, _ in TinyLoader().epoch()), Precision(CPU, torch.float32))
     for head in HEADS:
         assert predicted[head.name].shape == (8, head.num_classes)
         assert torch.allclose(predicted[head.name].sum(dim=1), torch.ones(8), atol=1e-5)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert_same_state(network, before)
+
+
+def test_a_batch_that_overflows_in_float16_is_computed_again_in_float32() -> None:
+    network = TinyNetwork()
+    network.get_parameter("body.1.weight").data.mul_(1e6)
+    images = [images for images, _ in TinyLoader().epoch()]
+    found, expected = (infer(network, images, Precision(CPU, dtype)) for dtype in (torch.float16, torch.float32))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_auto_precision_is_bfloat16_only_on_a_cpu_that_computes_in_it(monkeypatch: pytest.MonkeyPatch) -> None:

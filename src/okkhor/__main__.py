@@ -82,6 +82,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     except (InputError, OSError, MemoryError, RuntimeError) as error:
         if has_lost_another(error):
+            tell(f"Process {os.environ.get('RANK', '')}: {' '.join(str(error).split())}")  # NCCL's reason comes last
             return LOST_ANOTHER
         text = explain(error)
         if not text:

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 LOST_ANOTHER = 3
-"""The exit status of one of several processes that can't reach another. It prints nothing: the launcher does."""
+"""The exit status of one of several processes that can't reach another. It prints why, the launcher what it means."""
 
 
 class InputError(Exception):

@@ -70,6 +70,11 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def usable_workers(wanted: int) -> int:
+    """At most the cores of one process, where torchrun has started several on this machine."""
+    return min(wanted, max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
 def measure_peak(process: int | str = "self") -> int:
     """The most RAM that a process has held so far, bytes; 0 once it has ended. getrusage's begins with the parent's."""
     try:

@@ -14,7 +14,8 @@ from okkhor.errors import ConfigError
 from okkhor.files import replacing
 from okkhor.pipeline.prepared import Prepared, prepare
 from okkhor.pipeline.run import RUNS, describe_environment
-from okkhor.training.device import check_compiler, choose_device
+from okkhor.training.compiling import check_compiler
+from okkhor.training.device import choose_device
 
 PARTS: dict[str, Callable[[Config, Prepared], Iterator[Figure]]] = {
     "cache": bench_cache,

@@ -29,7 +29,8 @@ from okkhor.pipeline.prepared import Prepared
 from okkhor.pipeline.run import RUNS
 from okkhor.pipeline.training_set import TrainingSet, select_training_set
 from okkhor.schema import HEAD_NAMES
-from okkhor.training.device import Precision, choose_device, choose_precision, compile_in_place
+from okkhor.training.compiling import compile_in_place
+from okkhor.training.device import Precision, choose_device, choose_precision
 from okkhor.training.distributed import World
 from okkhor.training.loop import train_epoch
 from okkhor.training.optimizer import make_optimizer
@@ -109,7 +110,7 @@ class Case:
 
 def make_cases(config: Config, prepared: Prepared) -> Iterator[Case]:
     """A case for each of bench.sizes."""
-    precision = choose_precision(config.train.precision, choose_device(config.train.device))
+    precision = choose_precision(config.train.precision, choose_device(config.train.device), is_training=True)
     for size in config.bench.sizes:
         sized = replace(config, data=replace(config.data, size=size))
         there = replace(prepared, cache=build_cache(prepared.train, sized.data))

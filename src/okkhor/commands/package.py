@@ -35,6 +35,6 @@ def print_package(folder: Path, user: str) -> None:
         print("To upload it, package it again with kaggle.user=<your name in Kaggle's addresses>.")
         return
     print(f"To upload it:\n  kaggle datasets create -p {folder / package.DATASET}")
-    print(f"  kaggle kernels push -p {folder / package.KERNEL}")
+    print(f"  kaggle kernels push -p {folder / package.KERNEL} --accelerator {package.ACCELERATOR}")
     submit = f"  kaggle competitions submit {package.COMPETITION} -k {user}/{package.make_slug(folder.name)}"
     print(f"{submit} -v 1 -f submission.csv -m {folder.name}")

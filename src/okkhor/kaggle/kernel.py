@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import okkhor
 from okkhor.config import DataConfig, ModelConfig
 from okkhor.data.competition import TestSet, read_test_set
-from okkhor.errors import InputError
+from okkhor.errors import ConfigError, InputError
 from okkhor.files import replacing
 from okkhor.pipeline.decision import Decision, decision_from_json, decision_to_json
 from okkhor.pipeline.inference import Networks, collect, load_network, predict_blocks
@@ -95,14 +97,24 @@ def predict_offline(plan_file: Path, root: Path, submission_file: Path) -> None:
     print(f"{submission_file}: {len(submission):,} rows after {time.monotonic() - started:.0f} s.")
 
 
+def choose_kernel_device() -> torch.device:
+    """The GPU, or the CPU, with the reason printed, where torch can't compute on it: a slow submission, not none."""
+    try:
+        return choose_device("auto")
+    except ConfigError as error:
+        print(f"{error}\nThe kernel goes on with the CPU.")
+        return choose_device("cpu")
+
+
 def predict_members(plan: KernelPlan, weights: Path, test: TestSet) -> list[Predictions]:
     """The mean of each member's folds, by the same steps as ./run.sh predict. weights: the folder of their files.
 
     Each shard is decoded once for all members. A mean is taken block by block: a member has one table in memory.
     """
     members = []
+    device = choose_kernel_device()
     for member in plan.members:
-        precision = choose_precision(member.precision, choose_device("auto"))
+        precision = choose_precision(member.precision, device)
         print(f"{member.name}: {', '.join(member.weights)} in {str(precision.dtype)[6:]} on {precision.device}.")
         networks = {
             name: load_network(weights / name, member.model, member.data.size, precision) for name in member.weights

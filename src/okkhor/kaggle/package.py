@@ -18,6 +18,8 @@ from okkhor.pipeline.ensemble import Ensemble
 from okkhor.pipeline.run import Run
 from okkhor.settings import load_stored
 
+ACCELERATOR = "NvidiaTeslaT4"
+"""Two T4s. The default was a P100 until July 2026, for which Kaggle's torch has no kernels (kaggle-cli, 1156)."""
 COMPETITION = COMPETITION_ROOT.rpartition("/")[2]
 NO_USER = "INSERT_USER_HERE"
 LONGEST_SLUG = 50  # characters, of a data set and its title
@@ -155,6 +157,7 @@ def describe_kernel(user: str, slug: str, code_file: str) -> dict[str, Any]:
         "kernel_type": "notebook",
         "is_private": True,
         "enable_gpu": True,
+        "machine_shape": ACCELERATOR,
         "enable_internet": False,
         "competition_sources": [COMPETITION],
         "dataset_sources": [f"{user or NO_USER}/{slug}"],

@@ -16,7 +16,7 @@ from okkhor.data.competition import TestSet
 from okkhor.data.shards import read_images
 from okkhor.errors import InputError
 from okkhor.files import holding
-from okkhor.kaggle.kernel import KernelPlan
+from okkhor.kaggle.kernel import KernelPlan, choose_kernel_device
 from okkhor.kaggle.package import COMPETITION, DATASET, KERNEL, LOCK, PACKAGES, ROOT_VARIABLE, SCRIPT
 from okkhor.kaggle.sandbox import can_cut_network, last_line, run_in_sandbox
 from okkhor.pipeline.run import RUNS
@@ -24,7 +24,6 @@ from okkhor.processes import bound_to_this_process
 from okkhor.rendering.sample import image_id, shard_ranges, write_csv, write_shard
 from okkhor.schema import HEADS, SUBMISSION_ORDER
 from okkhor.scoring.submission import SUBMISSIONS
-from okkhor.training.device import choose_device
 
 SCRATCH = PACKAGES / ".rehearsal"
 NUM_SHARDS = 4  # of the repeated files, as the competition has
@@ -136,7 +135,7 @@ def judge_resources(few: KernelRun, many: KernelRun, plan: KernelPlan, config: R
     seconds = extrapolate((few.num_images, few.seconds), (many.num_images, many.seconds))
     peak = extrapolate((few.num_images, few.peak_bytes), (many.num_images, many.peak_bytes), least)
     print(f"  {HIDDEN_IMAGES:9,} {seconds:9.1f} {peak / 1e9:9.2f} GB, extrapolated")
-    device = "GPU" if choose_device("auto").type == "cuda" else "CPU"
+    device = "GPU" if choose_kernel_device().type == "cuda" else "CPU"
     failures = judge("Memory", peak / 1e9, config.memory_gb, "GB")
     failures += judge(f"Time on a {device}", seconds / 3600, HOURS[device], "h")
     if device == "CPU":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from okkhor.config import Config
+from okkhor.config import Config, TrainConfig
 from okkhor.data.augmentation import Augmentation
 from okkhor.data.loading import Batch, BatchesInOrder, CachedImages, Loader, ShuffledBatches, sampling_weights
 from okkhor.errors import ConfigError
@@ -27,12 +27,12 @@ from okkhor.pipeline.run import Run, check_same_split
 from okkhor.pipeline.scores import print_scores, score_table
 from okkhor.pipeline.training_set import TrainingSet, select_training_set
 from okkhor.predictions import Predictions, concatenate, read_predictions, write_predictions
+from okkhor.processes import usable_workers
 from okkhor.scoring.decoding import decode
 from okkhor.training.averaging import StepAverage
-from okkhor.training.device import Precision, compile_in_place
+from okkhor.training.device import Precision
 from okkhor.training.distributed import World
 from okkhor.training.fit import fit
-from okkhor.training.freezing import freeze
 from okkhor.training.loop import Trainer
 from okkhor.training.loss import ThreeHeadLoss
 from okkhor.training.optimizer import make_optimizer, make_schedule
@@ -70,7 +70,7 @@ def make_loader(config: Config, training: TrainingSet, precision: Precision, wor
     images = CachedImages(training.caches, training.rows, training.labels, augmentation, config.seed)
     weights = sampling_weights(train.sampling, training.labels)
     order = ShuffledBatches(len(training.rows), train.batch_size, config.seed, weights, world.rank, world.size)
-    return Loader(images, order, config.data.num_workers, pin=precision.device.type == "cuda")
+    return Loader(images, order, usable_workers(config.data.num_workers), pin=precision.device.type == "cuda")
 
 
 def start_network(config: Config, graphemes: NDArray[np.int64], fold: int) -> ThreeHeadNetwork:
@@ -113,7 +113,6 @@ def make_trainer(
     network = place_network(network, precision.device)
     optimizer = make_optimizer(network, config.optimizer)
     model, decay = config.model, config.train.ema_decay
-    compile_in_place(network, config.train.compile)
     return Trainer(
         network=network,
         optimizer=optimizer,
@@ -124,9 +123,21 @@ def make_trainer(
         recipe=Recipe(config.train, config.optimizer, config.mix, config.data.size, config.seed),
         ema=StepAverage(network, decay=decay, use_warmup=True) if decay else None,
         average=AveragedModel(network) if config.train.swa_epochs else None,
-        freeze=partial(freeze, freeze_epochs=config.train.freeze_epochs),
+        start_epoch=partial(start_epoch, train=config.train),
         world=world,
     )
+
+
+def start_epoch(network: nn.Module, epoch: int, train: TrainConfig) -> None:
+    """Freeze what does not train yet. Compile when all layers train: torch gives up after eight graphs of a network."""
+    if train.freeze_epochs:
+        from okkhor.training.freezing import freeze  # where it is asked for
+
+        freeze(network, epoch, train.freeze_epochs)
+    if train.compile != "none" and epoch >= train.freeze_epochs:
+        from okkhor.training.compiling import compile_in_place
+
+        compile_in_place(network, train.compile)
 
 
 class ValidationFold:
@@ -139,7 +150,9 @@ class ValidationFold:
         self.part = np.array_split(np.arange(len(rows)), world.size)[world.rank]
         images = CachedImages([prepared.cache], rows[self.part], labels.rows(self.part))
         order = BatchesInOrder(len(images), config.train.batch_size)
-        self.loader = Loader(images, order, config.data.num_workers, pin=precision.device.type == "cuda")
+        self.loader = Loader(
+            images, order, usable_workers(config.data.num_workers), pin=precision.device.type == "cuda"
+        )
         self.precision = precision
         self.world = world
 

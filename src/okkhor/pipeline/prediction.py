@@ -15,6 +15,7 @@ from okkhor.pipeline.prepared import Prepared, prepare
 from okkhor.pipeline.run import Run, choose_run_precision
 from okkhor.pipeline.scores import print_leaderboard, print_scores, score_table
 from okkhor.predictions import Predictions, read_predictions, write_predictions
+from okkhor.processes import usable_workers
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.ensembling import combine
 from okkhor.scoring.submission import make_submission, write_submission
@@ -76,7 +77,8 @@ def predict_out_of_fold(config: Config, run: Run, prepared: Prepared, plain: Pre
         )
     networks = open_networks(config, run)
     images = CachedImages([prepared.cache], rows, prepared.train.labels(rows))
-    with closing(Loader(images, BatchesInOrder(len(rows), networks.batch_size), config.data.num_workers)) as loader:
+    order, num_workers = BatchesInOrder(len(rows), networks.batch_size), usable_workers(config.data.num_workers)
+    with closing(Loader(images, order, num_workers)) as loader:
         batches = tqdm(loader.epoch(), total=len(loader), desc=f"Fold {fold}", disable=None)
         modules = list(networks.by_name.values())
         (table,) = predict(modules, batches, plain.image_ids, networks.precision, run.num_views)

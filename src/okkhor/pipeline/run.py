@@ -151,8 +151,8 @@ class Run:
         return find_decision(self.folder / f"decision{self.suffix}.json", sources, decide)
 
 
-def choose_run_precision(config: Config) -> Precision:
-    return choose_precision(config.train.precision, choose_device(config.train.device))
+def choose_run_precision(config: Config, is_training: bool = False) -> Precision:
+    return choose_precision(config.train.precision, choose_device(config.train.device), is_training)
 
 
 def name_run(arguments: Sequence[str]) -> str:

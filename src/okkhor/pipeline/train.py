@@ -21,7 +21,7 @@ from okkhor.pipeline.prepared import Prepared, prepare
 from okkhor.pipeline.run import Run, choose_run_precision, write_config
 from okkhor.schema import HEADS
 from okkhor.settings import differing_settings, load_stored
-from okkhor.training.device import check_compiler, choose_device
+from okkhor.training.device import choose_device
 from okkhor.training.distributed import World, join_world, was_launched
 
 USAGE_SETTINGS = ("decode", "ensemble", "kaggle", "rehearse", "demo", "bench")  # of what is trained already
@@ -69,7 +69,7 @@ def run_fold(config: Config, prepared: Prepared, fold: int, world: World) -> Non
             if world.is_main:
                 clear(folder, "*" if not run.is_begun(fold) else ".*.tmp")  # what a killed process left
                 write_config(config, run.config_file(fold))
-            train_fold(config, prepared, fold, choose_run_precision(config), world)
+            train_fold(config, prepared, fold, choose_run_precision(config, is_training=True), world)
             if world.is_main:
                 finish_fold(folder)
                 run.decision(config.decode)
@@ -80,14 +80,18 @@ def run_fold(config: Config, prepared: Prepared, fold: int, world: World) -> Non
 def check_settings(config: Config, folds: Sequence[int]) -> None:
     """Raise now what training would raise after minutes of preparation: about the device, the network, the run."""
     run = Run(config.run)
-    device = choose_device(config.train.device)
+    is_launcher = config.launch.processes > 1 and not was_launched()  # it would hold a GPU, and its processes check too
+    device = choose_device(config.train.device, is_used=not is_launcher)
     parse_policy(config.augment.policy)
     if config.train.tensorboard:
         check_extra("tensorboard", "tensorboard", purpose="train.tensorboard=true")
     new_folds = [fold for fold in folds if config.overwrite or not run.is_begun(fold)]
-    is_launcher = config.launch.processes > 1 and not was_launched()  # it would hold a GPU, and its processes check too
     if not is_launcher and any(config.overwrite or not run.is_finished(fold) for fold in folds):
-        check_compiler(config.train, device)
+        choose_run_precision(config, is_training=True)
+        if config.train.compile != "none":
+            from okkhor.training.compiling import check_compiler  # where it is asked for
+
+            check_compiler(config.train, device)
     if new_folds:
         create_network(config.model, config.data.size, graphemes=np.zeros((1, len(HEADS)), np.int64))
     if config.data.pseudo:

@@ -21,7 +21,7 @@ from okkhor.report.run_data import RunData
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.mistakes import confidently_wrong
-from okkhor.training.device import choose_device, choose_precision
+from okkhor.training.device import Precision
 
 NUM_PAIRS = 6  # most confused pairs of each head
 NUM_EXAMPLES = 3  # images of each side of a pair
@@ -77,11 +77,11 @@ def picture_activations(run: RunData, first: RunData) -> tuple[list[Activation],
     chosen = choose_images(first.folds[0].predictions)
     if not set(chosen) <= set(own.image_ids.tolist()):
         chosen = choose_images(own)
-    precision = choose_precision("float32", choose_device("auto"))
+    precision = Precision(torch.device("cpu"), torch.float32)
     network = load_network(run.files.weights(run.files.folds[0]), config.model, config.data.size, precision)
     pixels = np.stack([run.images[image_id] for image_id in chosen])
     shown = take(own, pd.Index(own.image_ids).get_indexer(chosen))
-    maps = map_activation(network, torch.from_numpy(pixels)[:, None].to(precision.device), decode(shown.probabilities))
+    maps = map_activation(network, torch.from_numpy(pixels)[:, None], decode(shown.probabilities))
     if maps is None:
         return [], f"{config.model.backbone} has no feature map that shows where it looks."
     return [picture_activation(run, shown, maps, row) for row in range(len(shown))], ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
-from torch.optim.swa_utils import update_bn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from okkhor.training.device import Precision
 
@@ -29,10 +29,24 @@ class StepAverage(ModelEmaV3):
             super().update(model, step)
 
 
+@torch.no_grad()
 def measure_batch_norm(network: nn.Module, batches: Iterable[torch.Tensor], precision: Precision) -> None:
     """Set each batch norm's mean and variance to those over the batches: averaged weights give new activations.
 
-    batches: images (B, 1, H, W) uint8, on any device.
+    batches: images (B, 1, H, W) uint8, on any device. It is torch's update_bn, whose norms read their counter from the
+    GPU to find the weight of a batch: 36 waits a batch for ResNet-34.
     """
-    with precision.autocast():
-        update_bn(batches, network, precision.device)
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+    was_training = network.training
+    network.train()
+    for number, images in enumerate(batches if norms else (), 1):
+        for norm in norms:
+            norm.momentum = 1 / number  # the mean over all batches so far
+        with precision.autocast():
+            network(images.to(precision.device, non_blocking=True))
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+    network.train(was_training)

@@ -1,5 +1,6 @@
 """Progress, save_state and load_state: state.pt. It needs no random state: a step's draws come from its number."""
 
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,8 @@ class Progress:
 
     epoch: int = 0  # the current or the next one
     batch: int = 0  # batches done in this epoch
-    loss_sum: float = 0.0  # over those batches
+    loss_sum: float = 0.0  # over those batches, without skipped ones
+    skipped: int = 0  # of those batches: float16 could not hold their gradients
     seconds: float = 0.0  # spent on those batches
     all_seconds: float = 0.0  # spent on all batches and validations so far
     num_batches: int = 0  # in an epoch
@@ -26,6 +28,17 @@ class Progress:
     best_score: float = -1.0
     best_epoch: int = -1
     history: list[dict[str, Any]] = field(default_factory=list)  # the lines of log.jsonl
+
+    @property
+    def mean_loss(self) -> float:
+        """Over the batches of this epoch that were not skipped."""
+        return self.loss_sum / max(1, self.batch - self.skipped)
+
+    def add_loss(self, loss: float) -> None:
+        """Count a batch. loss: NaN where its step was skipped."""
+        self.batch += 1
+        self.skipped += math.isnan(loss)
+        self.loss_sum += 0.0 if math.isnan(loss) else loss
 
     @property
     def is_trained(self) -> bool:
@@ -42,7 +55,7 @@ class Progress:
         self.all_seconds += seconds
 
     def start_epoch(self, epoch: int) -> None:
-        self.epoch, self.batch, self.loss_sum, self.seconds = epoch, 0, 0.0, 0.0
+        self.epoch, self.batch, self.loss_sum, self.skipped, self.seconds = epoch, 0, 0.0, 0, 0.0
 
 
 def save_state(path: Path, progress: Progress, stateful: Mapping[str, Any]) -> None:

@@ -3,12 +3,10 @@
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch import nn
-from torch.nn import functional
 
-from okkhor.config import TrainConfig
 from okkhor.errors import ConfigError
 from okkhor.training.distributed import was_launched
 
@@ -28,52 +26,42 @@ class Precision:
         return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, is_used: bool = True) -> torch.device:
     """Choose by train.device: `auto` is CUDA if there is a GPU (one for each process), else the CPU.
 
-    Raises ConfigError for an unknown name or a GPU that is not there.
+    is_used: whether to try the GPU by one operation. Raises ConfigError for an unknown name, or a GPU that is not there
+    or can't compute.
     """
     if was_launched() and name.startswith("cuda:"):
         raise ConfigError(f"train.device={name}: each of several processes has its own GPU. Set cuda, or auto.")
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    chosen = ("cuda" if torch.cuda.is_available() or has_gpu() else "cpu") if name == "auto" else name
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", chosen):
         raise ConfigError(f"train.device={name}: expected auto, cpu, cuda or cuda:<number>.")
+    if chosen == "cpu":
+        return torch.device("cpu")
+    from okkhor.training.gpu import check_gpu  # where there is one
+
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if chosen == "cuda" else torch.device(chosen)
-    found = torch.cuda.device_count()
-    if device.type == "cuda" and device.index >= found:
-        raise ConfigError(f"train.device={name}: can't be used here, torch sees {found} GPUs. Try train.device=auto.")
+    check_gpu(device, name, is_used)
     return device
 
 
-def choose_precision(name: str, device: torch.device) -> Precision:
+def has_gpu() -> bool:
+    """Whether this process may use an NVIDIA GPU, which torch can't see if its driver is too old."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1") and any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def choose_precision(name: str, device: torch.device, is_training: bool = False) -> Precision:
     """Choose by train.precision: `auto` is bfloat16 if the hardware has it, else float16 on a GPU, float32 on a CPU.
 
-    A CPU without bfloat16 emulates it, ten times as slow as float32.
+    A CPU without bfloat16 emulates it, ten times as slow as float32. Raises ConfigError for training on such a GPU.
     """
-    if name == "auto" and device.type == "cuda":
-        name = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    if device.type == "cuda":
+        from okkhor.training.gpu import choose_dtype  # where there is one
+
+        name = choose_dtype(name, is_training)
     elif name == "auto":
         capabilities = torch.cpu.get_capabilities()
         native = any(capabilities.get(flag, False) for flag in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))
         name = "bfloat16" if native else "float32"
     return Precision(device, getattr(torch, name))
-
-
-def compile_in_place(network: nn.Module, mode: str) -> None:
-    """Compile the network at its first batch, unless mode is "none". Its copies for validation stay uncompiled."""
-    if mode != "none":
-        network.compile(mode=mode)
-
-
-def check_compiler(train: TrainConfig, device: torch.device) -> None:
-    """Compile one small function. Raises ConfigError now for what training would raise after minutes of preparation."""
-    mode = train.compile
-    if mode == "none":
-        return
-    if mode == "reduce-overhead" and train.accumulate > 1:  # its graph overwrites gradients: pytorch issue 169545
-        raise ConfigError("train.compile=reduce-overhead needs train.accumulate=1; train.compile=default does not.")
-    try:
-        torch.compile(functional.gelu, mode=mode)(torch.ones(8, device=device))
-    except RuntimeError as error:  # no C++ compiler, no Triton, or a GPU that is too old for it
-        why = str(error).partition("\n")[0]
-        raise ConfigError(f"train.compile={mode}: torch can't compile here ({why}). Set train.compile=none.") from None

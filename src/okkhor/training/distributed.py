@@ -69,10 +69,9 @@ def join_world(device: torch.device) -> Iterator[World]:
     if not was_launched():
         yield World()
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # else all processes would communicate through the first GPU
-    # long: the others wait while the main process predicts the test images
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=9))
+    is_gpu = device.type == "cuda"
+    wait = timedelta(hours=9)  # the others wait while the main process predicts the test images
+    distributed.init_process_group("nccl" if is_gpu else "gloo", timeout=wait, device_id=device if is_gpu else None)
     try:
         yield World(distributed.get_rank(), distributed.get_world_size())
     finally:

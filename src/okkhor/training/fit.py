@@ -17,7 +17,7 @@ from okkhor.processes import StopRequest, stop_on_signals
 from okkhor.training.averaging import measure_batch_norm
 from okkhor.training.checkpoint import Progress, load_state, save_state
 from okkhor.training.loop import Batch, Trainer, train_epoch
-from okkhor.training.monitoring import Events, open_events, profile_steps
+from okkhor.training.monitoring import Events, open_events
 
 
 class Loader(Protocol):
@@ -120,18 +120,19 @@ class _Fit:
         size, first = settings.batch_size, progress.batch
         losses = train_epoch(self.trainer, self.loader.epoch(progress.epoch, first), progress.epoch, first)
         if settings.profile and world.is_main and not (trace := self.folder / "trace.json").exists():
+            from okkhor.training.profiling import profile_steps  # where it is asked for
+
             losses = profile_steps(losses, self.trainer.precision.device, trace)
         saved = before = time.monotonic()
         with self.progress_bar() as bar:
             for loss in losses:
-                progress.batch += 1
-                progress.loss_sum += loss
+                progress.add_loss(loss)
                 self.events.add_scalar("step/loss", loss, progress.epoch * len(self.loader) + progress.batch)
                 now = time.monotonic()
                 progress.add_seconds(now - before)
                 before = now
                 bar.update(size)
-                bar.set_postfix(loss=f"{progress.loss_sum / progress.batch:.3f}", refresh=False)
+                bar.set_postfix(loss=f"{progress.mean_loss:.3f}", refresh=False)
                 late = world.is_main and 0 < settings.max_minutes * 60 <= progress.all_seconds
                 stops, lates = world.add([self.stop.requested, late], self.trainer.precision.device)
                 if lates:
@@ -202,7 +203,8 @@ class _Fit:
         progress = self.progress
         return {
             "epoch": progress.epoch + 1,
-            "train_loss": round(progress.loss_sum / progress.batch, 5),
+            "train_loss": round(progress.mean_loss, 5),
+            **({"skipped_steps": progress.skipped} if self.trainer.scaler.is_enabled() else {}),
             **{name: round(value, 5) for name, value in scores.items()},
             "learning_rate": self.trainer.schedule.get_last_lr()[0],
             "seconds": round(progress.seconds, 1),

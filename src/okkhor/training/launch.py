@@ -45,7 +45,8 @@ def launch(command: str, arguments: Sequence[str], processes: int) -> None:
         statuses = (failure.exitcode for failure in error.failures.values())
         status = min(statuses, key=lambda status: (status == LOST_ANOTHER, status == -SIGTERM, status))
         if status == LOST_ANOTHER:
-            raise InputError(f"The {processes} processes can't reach each other on this machine's network.") from None
+            why = "The network of this machine, or a GPU of theirs, failed; NCCL needs room in /dev/shm."
+            raise InputError(f"The {processes} processes can't reach each other: see the lines above. {why}") from None
         if status < 0:  # a killed process has reported nothing
             raise InputError(
                 f"One of the {processes} processes was ended by {Signals(-status).name}, by the system if memory "

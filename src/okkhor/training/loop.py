@@ -25,6 +25,7 @@ from okkhor.training.mixing import MixedBatch, mix_batch
 from okkhor.training.recipe import Recipe
 
 SMALL = 2**16  # weights; the gradients of parameters up to this size are checked in each step
+MOST_SKIPS = 50  # steps in a row: from 65,536 the scale of the loss has then fallen to 2^-34
 
 Batch = tuple[Tensor, Tensor]
 
@@ -37,8 +38,9 @@ of the images mixed in, how much of each image is its own (0 to 1)."""
 class Trainer:
     """What changes while a network is trained, and the rules by which it changes.
 
-    ema: the running mean of the weights. average: their mean over the ends of the last epochs (SWA). freeze: called
-    with the network and the epoch's number before each epoch, when the network is in training mode.
+    ema: the running mean of the weights. average: their mean over the ends of the last epochs (SWA). start_epoch:
+    called with the network and the epoch's number before each epoch, when the network is in training mode. skips: steps
+    in a row, up to the last one, that were skipped in float16.
     """
 
     network: nn.Module
@@ -50,8 +52,9 @@ class Trainer:
     recipe: Recipe
     ema: ModelEmaV3 | None = None
     average: AveragedModel | None = None
-    freeze: Callable[[nn.Module, int], None] = lambda _network, _epoch: None
+    start_epoch: Callable[[nn.Module, int], None] = lambda _network, _epoch: None
     world: World = field(default_factory=World)
+    skips: int = 0
 
     @property
     def best_network(self) -> nn.Module:
@@ -65,15 +68,16 @@ class Trainer:
 
 
 def train_epoch(trainer: Trainer, batches: Iterable[Batch], epoch: int = 0, first_batch: int = 0) -> Iterator[float]:
-    """Take one step for each batch and yield its loss.
+    """Take one step for each batch and yield its loss; NaN where the scaler of float16 skipped the step.
 
     All randomness of a step comes from the seed and the numbers of epoch, batch and rank. batches: images
     (B, 1, H, W) uint8 and labels (B, K) int64, on any device. first_batch: the number of the first one in the epoch.
-    Raises InputError before a step whose loss is not finite; the weights stay as they were.
+    Raises InputError before a step whose loss is not finite, in float16 after MOST_SKIPS of them in a row; the weights
+    stay as they were.
     """
     recipe, device = trainer.recipe, trainer.precision.device
     trainer.network.train()
-    trainer.freeze(trainer.network, epoch)
+    trainer.start_epoch(trainer.network, epoch)
     network = trainer.world.wrap(trainer.network, device)
     for number, (images, labels) in enumerate(batches, first_batch):
         words = (recipe.seed, epoch, number, trainer.world.rank)
@@ -87,9 +91,16 @@ def train_epoch(trainer: Trainer, batches: Iterable[Batch], epoch: int = 0, firs
 
 
 def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch) -> float:
-    """Take one optimizer step, after one backward pass for each micro-batch. Return the mean loss."""
+    """Take one optimizer step, after one backward pass for each micro-batch. Return the mean loss.
+
+    A step whose gradients overflow in float16 is skipped, and NaN is returned: weights, batch norm, moments, EMA and
+    schedule stay as they were; the scaler lowers its scale.
+    """
+    scaler, optimizer, device = trainer.scaler, trainer.optimizer, trainer.precision.device
+    norms = [b for b in trainer.network.buffers() if b.is_floating_point()] if scaler.is_enabled() else []
+    kept = list(torch._foreach_mul(norms, 1.0)) if norms else []  # copies, by few launches
     micro_batches = split_batch(batch, trainer.recipe.train.accumulate)
-    total = torch.zeros((), device=trainer.precision.device)
+    total = torch.zeros((), device=device)
     for number, part in enumerate(micro_batches, 1):
         # several processes average their gradients once a step: in the backward pass of the last micro-batch
         is_last = number == len(micro_batches)
@@ -98,23 +109,45 @@ def train_step(trainer: Trainer, network: nn.Module, batch: MixedBatch) -> float
                 logits = network(part.images)
             loss = trainer.loss(logits, part.labels, part.partners, part.share)
             loss = loss * (len(part.images) / len(batch.images))
-            trainer.scaler.scale(loss).backward()
+            scaler.scale(loss).backward()
             total += loss.detach()
-    trainer.scaler.unscale_(trainer.optimizer)
+    scaler.unscale_(optimizer)
     norm = clip_gradient(trainer.network, trainer.recipe.optimizer.clip_norm)
     # read once, when all of the step's kernels but the optimizer's are queued: a GPU is idle while it is waited for
-    own, length = torch.stack([total, norm.to(total)]).tolist()
-    value = trainer.world.add([own], trainer.precision.device)[0] / trainer.world.size
+    overflows = scaler._found_inf_per_device(optimizer).values() if scaler.is_enabled() else ()
+    own, length, *overflown = torch.stack([total, norm.to(total), *overflows]).tolist()
+    value = trainer.world.add([own], device)[0] / trainer.world.size
+    if scaler.is_enabled():
+        scaler.update()
+        if any(overflown):
+            return skip_step(trainer, norms, kept)
+        trainer.skips = 0
     check_finite(trainer, "loss", value)
-    if not trainer.scaler.is_enabled():  # which skips such a step itself, and lowers its scale
-        check_finite(trainer, "length of the gradient", length)
-    trainer.scaler.step(trainer.optimizer)
-    trainer.scaler.update()
-    trainer.optimizer.zero_grad(set_to_none=True)
+    check_finite(trainer, "length of the gradient", length)
+    optimizer.step()  # not scaler.step: where the optimizer is not fused, it would wait for what is known here
+    optimizer.zero_grad(set_to_none=True)
     trainer.schedule.step()
     if trainer.ema is not None:
         trainer.ema.update(trainer.network, step=trainer.schedule.last_epoch)
     return value
+
+
+def skip_step(trainer: Trainer, norms: list[Tensor], kept: list[Tensor]) -> float:
+    """Forget a step of float16. norms: the statistics of batch norms; kept: copies of them from before the step.
+
+    Raises InputError after MOST_SKIPS in a row.
+    """
+    trainer.optimizer.zero_grad(set_to_none=True)
+    if norms:
+        torch._foreach_copy_(norms, kept)
+    trainer.skips += 1
+    if trainer.skips >= MOST_SKIPS:
+        raise InputError(
+            f"{trainer.skips} steps in a row, before step {trainer.schedule.last_epoch}, had gradients or a loss that "
+            f"float16 can't hold, at last with a loss scale of {trainer.scaler.get_scale():.1g}: training stopped. "
+            "Try a lower optimizer.learning_rate, or train.precision=float32."
+        )
+    return math.nan
 
 
 def clip_gradient(network: nn.Module, longest: float) -> Tensor:
@@ -158,13 +191,18 @@ def resize(images: Tensor, size: int) -> Tensor:
 def infer(network: nn.Module, batches: Iterable[Tensor], precision: Precision) -> Iterator[dict[str, Tensor]]:
     """Yield for each batch of images, by head, the probabilities (B, num_classes) float32 on the CPU.
 
-    A grapheme head adds its own probabilities of each head's classes, under the names of MARGINALS.
+    A grapheme head adds its own probabilities of each head's classes, under the names of MARGINALS. A batch that
+    overflows in float16 is computed again in float32.
     """
     network.eval()
     for images in batches:
+        on_device = images.to(precision.device, non_blocking=True)
         with precision.autocast():
-            logits = network(images.to(precision.device, non_blocking=True))
-        yield {name: values.float().softmax(dim=1).cpu() for name, values in logits.items()}
+            logits = network(on_device)
+        found = {name: values.float().softmax(dim=1).cpu() for name, values in logits.items()}
+        if precision.dtype == torch.float16 and not all(values.isfinite().all() for values in found.values()):
+            found = {name: values.softmax(dim=1).cpu() for name, values in network(on_device).items()}
+        yield found
 
 
 def join_batches(parts: Iterable[Mapping[str, Tensor]], image_ids: NDArray[np.str_]) -> Predictions:

@@ -37,7 +37,7 @@ def mix_batch(images: torch.Tensor, labels: torch.Tensor, config: MixConfig, see
     ring = generator.permutation(len(images))
     partners = np.empty_like(ring)
     partners[ring] = np.roll(ring, 1)  # each image's predecessor in a ring in random order
-    partner = torch.from_numpy(partners).to(images.device)
+    partner = torch.from_numpy(partners).to(images.device, non_blocking=True)
     alpha = float(getattr(config, f"{kind}_alpha"))
     share = float(generator.beta(alpha, alpha))
     if kind == "mixup":
@@ -46,7 +46,8 @@ def mix_batch(images: torch.Tensor, labels: torch.Tensor, config: MixConfig, see
         height, width = images.shape[2:]
         make_mask = make_rectangle if kind == "cutmix" else make_smooth_area
         kept = make_mask(height, width, share, generator)
-        mixed = torch.where(torch.from_numpy(kept).to(images.device), images, images[partner])
+        mask = torch.from_numpy(kept).to(images.device, non_blocking=True)
+        mixed = torch.where(mask, images, images[partner])
         share = float(kept.mean())  # of the pixels that were kept: a rectangle may be cut off at the border
     return MixedBatch(mixed, labels, labels[partner], share)
 
