@@ -22,6 +22,7 @@ MOST_MODULES, MOST_IMPORTED_LINES = 65, 6_500  # of ours, for ./run.sh fold=0 co
 IMPORTED_WHERE_ASKED_FOR = {
     "__init__.py: okkhor.pipeline.reader",
     "commands/train.py: okkhor.training.launch",
+    "data/shards.py: okkhor.data.row_groups",
     "pipeline/prepared.py: okkhor.rendering.sample",
     "pipeline/train.py: okkhor.pipeline.pseudo_labels",
     "pipeline/training_set.py: okkhor.pipeline.pseudo_labels",
