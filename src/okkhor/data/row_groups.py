@@ -1,8 +1,8 @@
 """`cut_footer`: read a parquet file of many row groups a few at a time; `join_blocks` joins what was read.
 
-A file's footer describes each column of each row group. pyarrow reads all of it at once and takes 1.1 kB for each: 35 MB
-for one row group of 32,333 columns, 6.3 GB for 200. Here the footer is cut between row groups: the schema and a few row
-groups make a footer of their own, which pyarrow takes for the file's.
+A file's footer describes each column of each row group. pyarrow reads all of it at once and takes 1.1 kB for each: 35
+MB for one row group of 32,333 columns, 6.3 GB for 200. Here the footer is cut between row groups: the schema and a few
+row groups make a footer of their own, which pyarrow takes for the file's.
 """
 
 import re
@@ -105,7 +105,7 @@ def join_blocks(blocks: Iterable[Block], size: int) -> Iterator[Block]:
         while len(images):
             room = size - sum(len(some) for some, _ in waiting)
             waiting.append((image_ids[:room], images[:room]))
-            image_ids, images = image_ids[room:], images[room:]  # noqa: PLW2901
+            image_ids, images = image_ids[room:], images[room:]
             if sum(len(some) for some, _ in waiting) == size:
                 yield _join(waiting)
                 waiting = []

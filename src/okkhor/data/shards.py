@@ -32,6 +32,7 @@ INDEX_COLUMN = "__index_level_0__"  # the last column, in which pandas writes a 
 IMAGE_ID = re.compile(PLAIN_TEXT)  # as in the csv files; numpy gives each id as much room as the longest one has
 COLUMNS_PER_BLOCK = 512  # of uint8, decoded at a time: pyarrow's own memory grows with the columns, even of few rows
 IMAGES_PER_BLOCK = 1024  # 33 MB of pixels
+Blocks = Iterator[tuple[NDArray[np.str_], NDArray[np.uint8]]]
 LARGEST_FOOTER = 1 << 24  # bytes that pyarrow reads at once: 5 to 10 row groups, 35 MB each in memory
 
 
@@ -69,7 +70,7 @@ def open_shards(root: Path, split: str) -> tuple[Shard, ...]:
 def open_shard(path: Path) -> Shard:
     """Check the columns of one shard and read its image_ids."""
     image_ids: list[str] = []
-    lengths = []
+    lengths: list[int] = []
     for footer in _find_parts(path):
         with _open_parquet(path, footer) as file:
             _check_columns(path, file.schema_arrow)
@@ -125,23 +126,27 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
         raise InputError(f"{path}: pixel column '{wrong}' is {types[wrong]}, expected uint8. Take the original file.")
 
 
-def read_images(shard: Shard, scratch: Path) -> Iterator[tuple[NDArray[np.str_], NDArray[np.uint8]]]:
+def read_images(shard: Shard, scratch: Path) -> Blocks:
     """Yield the shard's images in blocks: image_ids (n,) str, and pixels (n, 137, 236) uint8, dark ink on white.
 
     scratch: a folder on a disk with room for the decoded shard (1.6 GB for 50,210 images). The file there has no name,
     so that a killed process leaves nothing behind.
     """
-    parts = np.split(shard.image_ids, np.cumsum(shard.lengths)[:-1])
-    pairs = zip_longest(parts, _find_parts(shard.path), fillvalue=())  # unlike numbers of parts: another file by now
-    blocks = (block for ids, footer in pairs for block in _read_part(Shard(shard.path, ids, ()), footer, scratch))
-    if len(parts) > 1:
+    blocks = _read_parts(shard, scratch)
+    if len(shard.lengths) > 1:
         from okkhor.data.row_groups import join_blocks  # as for _find_parts
 
         blocks = join_blocks(blocks, IMAGES_PER_BLOCK)
     return blocks
 
 
-def _read_part(shard: Shard, footer: bytes, scratch: Path) -> Iterator[tuple[NDArray[np.str_], NDArray[np.uint8]]]:
+def _read_parts(shard: Shard, scratch: Path) -> Blocks:
+    footers = iter(_find_parts(shard.path))
+    for image_ids in np.split(shard.image_ids, np.cumsum(shard.lengths)[:-1]):
+        yield from _read_part(Shard(shard.path, image_ids, ()), next(footers, b""), scratch)
+
+
+def _read_part(shard: Shard, footer: bytes, scratch: Path) -> Blocks:
     """Yield the images of a shard, or of a part of one."""
     num_images = len(shard.image_ids)
     starts = range(0, num_images, IMAGES_PER_BLOCK)
