@@ -5,11 +5,12 @@ bounded memory: it decodes a block of columns at a time, turns it into rows, wri
 the images together from that file. A file of many row groups is read in parts (row_groups.py).
 """
 
+import hashlib
 import os
 import re
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -65,6 +66,21 @@ def open_shards(root: Path, split: str) -> tuple[Shard, ...]:
         places = [shard.path.name for shard in shards for _ in range(int((shard.image_ids == repeated).sum()))]
         raise InputError(f"{root}: image {repeated} occurs twice: in {' and in '.join(places[:2])}.")
     return shards
+
+
+def fingerprint(shards: Sequence[Shard], *files: Path) -> str:
+    """16 hexadecimal digits of what the images are, wherever they lie. files: read whole.
+
+    Of each shard: its ids, its size, and its last 16 MB, which have the size and the extremes of each column.
+    """
+    digest = hashlib.sha256("".join(path.read_text("latin-1") for path in files).encode())
+    for shard in shards:
+        with shard.path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - LARGEST_FOOTER))
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update("\n".join([str(size), *shard.image_ids]).encode())
+    return digest.hexdigest()[:16]
 
 
 def open_shard(path: Path) -> Shard:
