@@ -24,7 +24,7 @@ from okkhor.predictions import IMAGES, Predictions, concatenate, read_note, read
 from okkhor.scoring.choosing import OutOfFold, split_folds
 from okkhor.scoring.ensembling import combine
 from okkhor.scoring.submission import SUBMISSIONS
-from okkhor.settings import SETTINGS, load_config, load_stored, select_folds, split_argument
+from okkhor.settings import SETTINGS, load_config, load_stored, read_yaml, select_folds, split_argument
 from okkhor.training.device import Precision, choose_device, choose_precision
 from okkhor.training.tta import MOVES
 
@@ -172,8 +172,7 @@ def check_same_split(config: Config, other: Run, fold: int, key: str) -> None:
     Its fold of the same number then knows images or graphemes that this fold is validated with.
     """
     stored = load_stored(other.config_file(fold))
-    same_data = Path(stored.data.root).resolve() == Path(config.data.root).resolve()
-    if same_data and stored.folds != config.folds:
+    if stored.folds != config.folds and has_same_data(config, other, fold):
         names = [f.name for f in fields(FoldsConfig) if getattr(stored.folds, f.name) != getattr(config.folds, f.name)]
         raise ConfigError(
             f"{key}: {other.fold(fold)} was trained with other folds ({', '.join(f'folds.{name}' for name in names)}) "
@@ -185,6 +184,15 @@ def train_images(config: Config) -> str:
     """Find the fingerprint of the data folder's train images and labels."""
     root = Path(config.data.root)
     return fingerprint(open_shards(root, "train"), root / "train.csv")
+
+
+def has_same_data(config: Config, run: Run, fold: int) -> bool:
+    """Whether a fold was trained on the images of config.data.root, wherever they were then."""
+    root = load_stored(run.config_file(fold)).data.root
+    if Path(root).resolve() == Path(config.data.root).resolve():
+        return True
+    noted = read_yaml(run.config_file(fold)).get("environment", {}).get("train_images")
+    return noted is not None and noted == train_images(config)
 
 
 def write_config(config: Config, path: Path, images: str = "unknown") -> None:

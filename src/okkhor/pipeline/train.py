@@ -20,10 +20,10 @@ from okkhor.models.network import create_network
 from okkhor.pipeline.fold import find_init_source, finish_fold, train_fold
 from okkhor.pipeline.prediction import predict_run
 from okkhor.pipeline.prepared import Prepared, prepare
-from okkhor.pipeline.run import Run, choose_run_precision, train_images, write_config
+from okkhor.pipeline.run import Run, choose_run_precision, has_same_data, train_images, write_config
 from okkhor.predictions import IMAGES, read_note
 from okkhor.schema import HEADS
-from okkhor.settings import differing_settings, load_stored, read_yaml
+from okkhor.settings import differing_settings, load_stored
 from okkhor.training.device import check_compiler, choose_device
 from okkhor.training.distributed import World, join_world, was_launched
 
@@ -126,8 +126,8 @@ def check_same_settings(run: Run, fold: int, config: Config) -> None:
     if not path.exists():
         return
     differing = differing_settings(load_stored(path), config, FREE_SETTINGS + SPEED_SETTINGS + WATCH_SETTINGS)
-    if "data.root" in differing and read_yaml(path).get("environment", {}).get("train_images") == train_images(config):
-        differing.remove("data.root")  # the same images elsewhere
+    if "data.root" in differing and has_same_data(config, run, fold):
+        differing.remove("data.root")
     if differing:
         raise ConfigError(
             f"{path.parent} was begun with other settings ({', '.join(differing[:5])}). "
