@@ -1,4 +1,4 @@
-"""`cut_footer`: read a parquet file of many row groups a few at a time; `join_blocks` joins what was read.
+"""`cut_footer`: read a parquet file of many row groups a few at a time.
 
 A file's footer describes each column of each row group. pyarrow reads all of it at once and takes 1.1 kB for each: 35
 MB for one row group of 32,333 columns, 6.3 GB for 200. Here the footer is cut between row groups: the schema and a few
@@ -6,20 +6,13 @@ row groups make a footer of their own, which pyarrow takes for the file's.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from okkhor.errors import InputError
 
-Block = tuple[NDArray[np.str_], NDArray[np.uint8]]
-"""image_ids (n,), and pixels (n, 137, 236)."""
-
 BYTES_AT_ONCE = 1 << 23  # of the footer: about 3 row groups
-ENDING = 8  # bytes at a file's end: the footer's length, uint32, and PAR1
 NUMBER = rb"([\x80-\xff]*[\x00-\x7f])"  # Thrift's compact protocol: 7 bits a byte, the last one below 128
 LIST = b"\x19\xfc"  # the next field is a list of structs, whose length follows
 SCHEMA = re.compile(rb"\x15" + NUMBER + LIST + NUMBER)  # the format's version; the columns and their root
@@ -33,9 +26,14 @@ def cut_footer(path: Path) -> Iterator[bytes]:
     Raises InputError where the footer is not as the format wants it.
     """
     with path.open("rb") as file:
-        stop = file.seek(-ENDING, 2)
-        start = stop - int.from_bytes(file.read(4), "little")
-        head, places = _find_row_groups(path, file, start, stop)
+        stop = file.seek(-8, 2)  # the footer's length, uint32, and PAR1
+        start = max(0, stop - int.from_bytes(file.read(4), "little"))
+        head, places = _find_row_groups(file, start, stop)
+        if not places:
+            raise InputError(
+                f"{path}: damaged or truncated parquet (no row groups in a large footer). Copy it here again, or write "
+                "it with fewer row groups."
+            )
         first = 0
         while first < len(places) - 1:
             last = first + 1
@@ -49,38 +47,29 @@ def cut_footer(path: Path) -> Iterator[bytes]:
             first = last
 
 
-def _find_row_groups(path: Path, file: BinaryIO, start: int, stop: int) -> tuple[bytes, list[int]]:
+def _find_row_groups(file: BinaryIO, start: int, stop: int) -> tuple[bytes, list[int]]:
     """Find the footer's head up to the list of row groups, and the place of each row group; the last is the end.
 
-    A row group begins with the list of its columns, and this list with the number of columns.
+    A row group begins with the list of its columns, and this list with the number of columns. Without row groups as
+    many as the list says, return no places.
     """
-    head = b""
-    if start > 0:
-        file.seek(start)
-        head = file.read(min(BYTES_AT_ONCE, stop - start))
+    file.seek(start)
+    head = file.read(min(BYTES_AT_ONCE, stop - start))
     schema = SCHEMA.match(head)
-    if schema is None:
-        raise _misfit(path, "no list of columns")
-    mark = LIST + _to_bytes(_to_number(schema[2]) - 1)  # without the root
-    head = head[: max(0, head.find(mark, schema.end()))]
+    mark = LIST + _to_bytes(_to_number(schema[2]) - 1) if schema else LIST  # without the root
+    head = head[: max(0, head.find(mark, schema.end() if schema else 0))]
     found = ROW_GROUPS.search(head, max(0, len(head) - 24))  # two numbers, of 10 bytes at most
-    if found is None:
-        raise _misfit(path, "no list of row groups")
+    if schema is None or found is None:
+        return b"", []
     num_groups = _to_number(found[2]) if found[2] else found[3][0] >> 4
-    places = _find_all(file, mark, start + len(head), stop)[:num_groups]  # the columns' orders, the last, begin so too
-    if len(places) < num_groups:
-        raise _misfit(path, f"{len(places)} of {num_groups} row groups")
-    return head[: found.end(1)], [*places, stop]
-
-
-def _find_all(file: BinaryIO, mark: bytes, start: int, stop: int) -> list[int]:
-    """Find the places of these bytes from start to stop, 8 MB at a time."""
     places = []
-    for first in range(start, stop, BYTES_AT_ONCE):
+    for first in range(start + len(head), stop, BYTES_AT_ONCE):
         file.seek(first)
         block = file.read(min(BYTES_AT_ONCE + len(mark) - 1, stop - first))
-        places += [first + found.start() for found in re.finditer(re.escape(mark), block)]
-    return places
+        places += [first + one.start() for one in re.finditer(re.escape(mark), block)]
+    if len(places) < num_groups:
+        return b"", []
+    return head[: found.end(1)], [*places[:num_groups], stop]  # the orders of the columns, the last, begin so too
 
 
 def _to_bytes(number: int) -> bytes:
@@ -89,29 +78,3 @@ def _to_bytes(number: int) -> bytes:
 
 def _to_number(text: bytes) -> int:
     return sum((byte & 127) << 7 * place for place, byte in enumerate(text))
-
-
-def _misfit(path: Path, found: str) -> InputError:
-    return InputError(
-        f"{path}: damaged or truncated parquet (a large footer with {found}). Copy it here again, or write it with "
-        "fewer row groups."
-    )
-
-
-def join_blocks(blocks: Iterable[Block], size: int) -> Iterator[Block]:
-    """Make blocks of `size` images of smaller ones; the last one may have fewer."""
-    waiting: list[Block] = []
-    for image_ids, images in blocks:
-        while len(images):
-            room = size - sum(len(some) for some, _ in waiting)
-            waiting.append((image_ids[:room], images[:room]))
-            image_ids, images = image_ids[room:], images[room:]
-            if sum(len(some) for some, _ in waiting) == size:
-                yield _join(waiting)
-                waiting = []
-    if waiting:
-        yield _join(waiting)
-
-
-def _join(blocks: list[Block]) -> Block:
-    return np.concatenate([ids for ids, _ in blocks]), np.concatenate([images for _, images in blocks])

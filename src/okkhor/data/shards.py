@@ -148,15 +148,6 @@ def read_images(shard: Shard, scratch: Path) -> Blocks:
     scratch: a folder on a disk with room for the decoded shard (1.6 GB for 50,210 images). The file there has no name,
     so that a killed process leaves nothing behind.
     """
-    blocks = _read_parts(shard, scratch)
-    if len(shard.lengths) > 1:
-        from okkhor.data.row_groups import join_blocks  # as for _find_parts
-
-        blocks = join_blocks(blocks, IMAGES_PER_BLOCK)
-    return blocks
-
-
-def _read_parts(shard: Shard, scratch: Path) -> Blocks:
     footers = iter(_find_parts(shard.path))
     for image_ids in np.split(shard.image_ids, np.cumsum(shard.lengths)[:-1]):
         yield from _read_part(Shard(shard.path, image_ids, ()), next(footers, b""), scratch)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from okkhor.config import Config, EnsembleConfig
 from okkhor.errors import InputError
 from okkhor.pipeline.decision import Decision, choose_rule, describe_sources, find_decision
-from okkhor.pipeline.decision_scores import print_decisions, split_images
 from okkhor.pipeline.run import RUNS, Run
+from okkhor.pipeline.score_details import print_decisions, split_images
 from okkhor.pipeline.scores import print_scores, score_table
 from okkhor.predictions import Predictions, concatenate, take
 from okkhor.scoring.choosing import OutOfFold, join_truth, split_folds

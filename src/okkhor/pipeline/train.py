@@ -27,18 +27,10 @@ from okkhor.settings import differing_settings, load_stored
 from okkhor.training.device import check_compiler, choose_device
 from okkhor.training.distributed import World, join_world, was_launched
 
-USAGE_SETTINGS = (
-    "submission",
-    "decode",
-    "ensemble",
-    "kaggle",
-    "rehearse",
-    "demo",
-    "bench",
-)  # of trained runs
-FREE_SETTINGS = ("config", "fold", "run", "runs", "name", "overwrite", "sample.processes", *USAGE_SETTINGS)
+USAGE_SETTINGS = ("decode", "ensemble", "kaggle", "rehearse", "demo", "bench")  # of what is trained already
+FREE_SETTINGS = ("config", "fold", "run", "runs", "name", "submission", "overwrite", *USAGE_SETTINGS)
 SPEED_SETTINGS = ("launch", "data.cache_dir", "data.num_workers", "train.compile", "train.device", "train.num_threads")
-WATCH_SETTINGS = ("train.save_minutes", "train.max_minutes", "train.profile", "train.tensorboard")
+WATCH_SETTINGS = ("train.save_minutes", "train.max_minutes", "train.profile", "train.tensorboard", "sample.processes")
 """These, FREE_SETTINGS and SPEED_SETTINGS may differ between a run's start and its resume."""
 
 

@@ -1,19 +1,26 @@
-"""`print_decisions`, `print_chance`: what decision rules would bring, and how far chance moves a score.
-
-`split_images`, `read_groups`: the parts and the groups of images that these are judged by.
-"""
+"""`print_decisions`, `print_chance`, `score_views`: what decision rules, chance and test-time augmentation bring."""
 
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from okkhor.config import Config, DecodeConfig
+from okkhor.data.loading import BatchesInOrder, CachedImages, Loader
 from okkhor.data.tables import read_test_table, read_train_table
+from okkhor.errors import InputError
 from okkhor.pipeline.decision import describe_rule
-from okkhor.predictions import Predictions
+from okkhor.pipeline.inference import predict
+from okkhor.pipeline.prediction import open_networks
+from okkhor.pipeline.prepared import Prepared, prepare
+from okkhor.pipeline.run import Run
+from okkhor.pipeline.scores import print_scores, score_table
+from okkhor.predictions import Predictions, read_predictions, write_predictions
 from okkhor.scoring.choosing import Candidates, OutOfFold, join_truth, random_parts
 from okkhor.scoring.decoding import RuleName, decode
 from okkhor.scoring.metric import bootstrap_heads, interval, score_subsets, subsets_of
@@ -87,3 +94,40 @@ def split_images(folds: Sequence[OutOfFold]) -> NDArray[np.int64]:
 def _range(drawn: NDArray[np.float64], sign: str = "") -> str:
     low, high = interval(drawn)
     return f"{low:{sign}.4f} {high:{sign}.4f}"
+
+
+def score_views(config: Config, run: Run) -> None:
+    """Print what test-time augmentation brings on each fold's validation images, where these are at hand."""
+    config = replace(config, data=replace(config.data, root=run.config().data.root))
+    missing = [fold for fold in run.folds if not run.out_of_fold(fold).exists()]
+    if missing and not (Path(config.data.root) / "train.csv").exists():
+        print(f"Not scored out of fold: {config.data.root}/train.csv is not there.")
+        return
+    prepared = prepare(config) if missing else None
+    scores: dict[str, dict[str, float]] = {}
+    for fold in run.folds:
+        plain = read_predictions(Run(run.name).out_of_fold(fold))
+        if prepared is not None and fold in missing:
+            predict_out_of_fold(config, replace(run, folds=(fold,)), prepared, plain)
+        viewed = read_predictions(run.out_of_fold(fold))
+        scores |= {f"fold {fold}": score_table(plain)["all"], f"fold {fold}, {run.variant}": score_table(viewed)["all"]}
+    print_scores(scores)
+
+
+def predict_out_of_fold(config: Config, run: Run, prepared: Prepared, plain: Predictions) -> None:
+    """Predict a fold's validation images over the run's views. plain: the fold's table without views."""
+    (fold,) = run.folds
+    rows = prepared.folds.validation_rows(fold)
+    if prepared.train.image_ids(rows).tolist() != plain.image_ids.tolist():
+        raise InputError(
+            f"{prepared.folds.path} is not the split that {run.folder} was trained with: fold {fold} has other "
+            "images. Bring that file back, or train again."
+        )
+    networks = open_networks(config, run)
+    images = CachedImages([prepared.cache], rows, prepared.train.labels(rows))
+    with closing(Loader(images, BatchesInOrder(len(rows), networks.batch_size), config.data.num_workers)) as loader:
+        batches = tqdm(loader.epoch(), total=len(loader), desc=f"Fold {fold}", disable=None)
+        modules = list(networks.by_name.values())
+        (table,) = predict(modules, batches, plain.image_ids, networks.precision, run.num_views)
+    table = replace(table, labels=plain.labels, unseen=plain.unseen)
+    write_predictions(table, decode(table.probabilities), run.out_of_fold(fold))
