@@ -3,8 +3,8 @@
 # ./run.sh test [pytest arguments]       run the quick tests (about 6 minutes)
 # ./run.sh test all [pytest arguments]   run all tests (about 20 minutes): also damaged files, kills, full sizes, browser
 # The first start installs the packages into .venv. OKKHOR_PYTHON=/path/to/python uses a Python that has them already.
-# Every command runs in the folder of this file, so relative paths start there. Exception: the paths of images for
-# `./run.sh read` start in the folder you are in.
+# A relative path that you type starts in the folder you are in; one in a preset or a default, in the folder of this
+# file. config.yaml keeps a path relative to this folder where it is within, else absolute. `~` is your home.
 set -euo pipefail
 
 say() { printf '%s\n' "$@" >&2; }
@@ -71,7 +71,9 @@ fi
 caller=$PWD
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
 if [[ -n ${OKKHOR_PYTHON:-} ]]; then
-    export PYTHONPATH=$PWD/src${PYTHONPATH:+:$PYTHONPATH}
+    source=$PWD/src
+    [[ $PWD != *:* ]] || source=src  # a colon parts the folders of PYTHONPATH; python makes src absolute
+    export PYTHONPATH=$source${PYTHONPATH:+:$PYTHONPATH}
 elif ! is_ready; then
     [[ -w . && -w requirements.lock ]] || fail "You may not write to $PWD: copy the project to a folder of your own"
     set_up 9<>requirements.lock  # the file is also the lock against a second set-up

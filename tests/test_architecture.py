@@ -24,6 +24,7 @@ IMPORTED_WHERE_ASKED_FOR = {
     "commands/train.py: okkhor.training.launch",
     "pipeline/fold.py: okkhor.training.compiling",
     "pipeline/fold.py: okkhor.training.freezing",
+    "data/shards.py: okkhor.data.row_groups",
     "pipeline/prepared.py: okkhor.rendering.sample",
     "pipeline/train.py: okkhor.training.compiling",
     "pipeline/train.py: okkhor.pipeline.pseudo_labels",

@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers import Project, wait_until
@@ -73,6 +75,45 @@ def test_an_ensemble_can_be_submitted_for_another_folder(trained: Project) -> No
     trained.call("predict", "run=smoke", "data.root=input/hidden")
     trained.call("ensemble", "runs=[smoke]", "name=hidden", "data.root=input/hidden")
     assert trained.read("submissions/smoke-hidden.csv").equals(trained.read("submissions/hidden.csv"))
+
+
+def copy_scrambled(root: Path, to: Path) -> Path:
+    """Copy a data folder with the test images' pixels in another order, under the same ids."""
+    shutil.copytree(root, to)
+    for path in to.glob("test_image_data_*.parquet"):
+        table = pq.read_table(path, use_threads=False)
+        mixed = table.take(np.roll(np.arange(len(table)), 1))
+        pq.write_table(mixed.set_column(0, "image_id", table["image_id"]), path)
+    return to
+
+
+def test_a_table_of_another_folder_of_the_same_name_is_refused(trained: Project, tmp_path: Path) -> None:
+    """Issue 25, item 1 (a), case 18: an ensemble took predictions of v1/data for those of v2/data."""
+    one = shutil.copytree(trained.folder / "input/smoke", tmp_path / "v1/data")
+    two = copy_scrambled(one, tmp_path / "v2/data")
+    trained.call("predict", "run=smoke", f"data.root={one}")
+    error = trained.call("ensemble", "runs=[smoke]", "name=mixed", f"data.root={two}", status=2).stderr
+    assert "test-data.parquet: made from other test images" in error
+    assert "./run.sh predict" in error
+    trained.call("predict", "run=smoke", f"data.root={two}")
+    trained.call("ensemble", "runs=[smoke]", "name=mixed", f"data.root={two}")
+    assert trained.read("submissions/mixed.csv").equals(trained.read("submissions/smoke-data.csv"))
+
+
+def test_a_run_goes_on_after_its_data_moved_and_its_folder_was_renamed(trained: Project, tmp_path: Path) -> None:
+    """Issue 25, item 1 (b), case 15: both were refused as other settings; other images still are."""
+    smoke = ("config=smoke", "train.epochs=1", "model.backbone=test_resnet")
+    first, moved = tmp_path / "kag", tmp_path / "moved"
+    shutil.copytree(trained.folder / "input/smoke", first)
+    trained.call("fold=0", *smoke, "run=before", f"data.root={first}")
+    first.rename(moved)
+    (trained.folder / "runs/before").rename(trained.folder / "runs/after")
+    trained.call("fold=1", *smoke, "run=after", f"data.root={moved}")
+    trained.call("ensemble", "runs=[after]", "name=joined", f"data.root={moved}")
+    with (moved / "train.csv").open("a") as file:
+        file.write("\n")
+    error = trained.call("fold=2", *smoke, "run=after", f"data.root={moved}", status=2).stderr
+    assert "runs/after/fold0 was begun with other settings (data.root)" in error
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,16 @@ def test_a_table_survives_the_disk_bit_for_bit(predictions: Predictions, tmp_pat
     assert {values.dtype for values in back.probabilities.values()} == {np.dtype(np.float32)}
 
 
+def test_a_table_of_other_test_images_is_refused_and_an_older_one_is_read(
+    written: Path, out_of_fold: Predictions, refused: Refused
+) -> None:
+    """Issue 25, item 1 (a): 0.2.0 noted nothing in the table."""
+    assert_same(read_predictions(written, "one"), out_of_fold)
+    write_predictions(out_of_fold, decode(out_of_fold.probabilities), written, "one")
+    assert_same(read_predictions(written, "one"), out_of_fold)
+    refused(["oof.parquet", "other test images", "./run.sh predict"], read_predictions, written, "two")
+
+
 def test_pandas_alone_reads_ids_labels_decisions_and_probabilities(tmp_path: Path) -> None:
     predictions = with_everything(IDS)
     assert predictions.labels is not None

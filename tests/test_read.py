@@ -86,6 +86,21 @@ def test_the_command_prints_for_each_image_what_the_call_returns(
             assert f"  {name:20}{label:4}  {reading.probabilities[name][label]:.3f}" in out
 
 
+def test_a_photo_with_an_equals_sign_in_its_path_is_read(
+    untrained_run: str, photo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 25, item 1 (d): its path was taken for a setting."""
+    monkeypatch.setenv("HOME", str(photo.parent))
+    paths = [str(photo.with_name("a=1.png")), "~/seed=2/b.png", "run"]
+    for path in paths:
+        copy = Path(path.replace("~", str(photo.parent)))
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(photo, copy)
+    read.main([*paths, f"run={untrained_run}"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0] for line in lines if not line.startswith(" ")] == paths
+
+
 def test_the_default_is_the_presets_run(untrained_run: str, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(f"runs/{untrained_run}", "runs/sample")
     assert okkhor.read(photo).guesses == okkhor.read(photo, run=untrained_run).guesses

@@ -239,6 +239,17 @@ def test_okkhor_python_is_used_without_an_environment_with_the_package_from_src(
     assert not (project.root / ".venv").exists()
 
 
+def test_a_colon_in_the_projects_path_does_not_part_it(project: Project) -> None:
+    """Issue 25, item 1 (d): OKKHOR_PYTHON then ran another checkout's code."""
+    root = project.root.rename(project.root.with_name("a:b"))
+    (root / "src/okkhor").mkdir(parents=True)
+    (root / "src/okkhor/__main__.py").write_text("print(__file__)")
+    (root / "src/okkhor/__init__.py").touch()
+    environment = project.environment | {"OKKHOR_PYTHON": sys.executable, "PYTHONPATH": "/other"}
+    found = subprocess.run([root / "run.sh"], cwd="/", env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == f"{root}/src/okkhor/__main__.py"
+
+
 def test_run_sh_starts_from_any_folder_and_by_a_link_and_runs_in_the_project(project: Project, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

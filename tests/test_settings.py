@@ -198,6 +198,37 @@ def test_a_run_is_named_after_the_preset_and_another_data_folder() -> None:
     assert load("run=প্রথম-খসড়া.1").run == "প্রথম-খসড়া.1"
 
 
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("letters", "{elsewhere}/letters"),
+        ("../project/input/a", "input/a"),
+        ("{project}/input/a", "input/a"),
+        ("~/letters", "{home}/letters"),
+        ("~nobody-here/a", "{elsewhere}/~nobody-here/a"),
+    ],
+)
+def test_a_typed_path_starts_where_the_person_stands_and_is_kept_by_one_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, kept: str
+) -> None:
+    """Issue 25, item 1 (c): `~` made a folder named `~`; a relative path meant the project's folder."""
+    places = {name: str(tmp_path / name) for name in ("project", "elsewhere", "home")}
+    for place in places.values():
+        Path(place).mkdir()
+    monkeypatch.chdir(places["project"])
+    monkeypatch.setenv("HOME", places["home"])
+    monkeypatch.setenv("OKKHOR_CALLER", places["elsewhere"])
+    typed, kept = typed.format(**places), kept.format(**places)
+    config = load(f"data.root={typed}", f"sample.font_dirs=[{typed}]", f"model.pretrained={typed}")
+    assert (config.data.root, config.sample.font_dirs, config.model.pretrained) == (kept, (kept,), kept)
+    assert config.run == f"quick-{kept.rpartition('/')[2]}"
+    assert load(f"data.root={places['project']}/input/quick").run == "quick"  # the preset's folder by its whole name
+    (tmp_path / "quick.yaml").write_text("data: {root: ~/letters, blacklist: bad.csv, rendered_graphemes: grammar}")
+    data = load("model.pretrained=true").data
+    assert (data.root, data.blacklist) == (f"{places['home']}/letters", "bad.csv")  # a preset's begin in the project
+    assert (data.rendered_graphemes, data.label_fixes) == ("grammar", "")
+
+
 def test_the_competition_preset_is_chosen_where_its_files_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """The parquet shards: every pixel at its place, and anything that would scramble or lose images refused."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from helpers import (
 )
 
 from okkhor.data import shards
-from okkhor.data.shards import Shard, open_shard, open_shards, read_images
+from okkhor.data.shards import Shard, fingerprint, open_shard, open_shards, read_images
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH
 
 SHARD = "train_image_data_0.parquet"
@@ -61,6 +62,25 @@ def test_row_groups_blocks_integer_types_and_an_index_change_no_pixel(
     assert [image_id for image_ids, _ in blocks for image_id in image_ids] == ["Train_0", "Train_1", "Train_2"]
     assert [len(images) for _, images in blocks] == [2, 1]
     np.testing.assert_array_equal(np.concatenate([images for _, images in blocks]), pixels)
+
+
+def test_the_fingerprint_follows_the_images_wherever_they_lie(tmp_path: Path) -> None:
+    """Issue 25, item 1 (a): other pixels, another order or another csv are other images."""
+    table = shard_table("Train", [0, 1])
+    swapped = table.take([1, 0])
+    tables = {"one": table, "order": swapped, "pixels": swapped.set_column(0, "image_id", table["image_id"])}
+    for name in ("one", "order", "pixels", "same", "csv"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.csv").write_text("b" if name == "csv" else "a")
+        if name in tables:
+            write_shard(tables[name], tmp_path / name / SHARD)
+        else:
+            shutil.copy(tmp_path / "one" / SHARD, tmp_path / name)
+    found = {
+        folder.name: fingerprint([open_shard(folder / SHARD)], folder / "train.csv") for folder in tmp_path.iterdir()
+    }
+    assert found.pop("same") == found["one"]
+    assert len(set(found.values())) == len(found)
 
 
 def retyped(column: int, kind: pa.DataType) -> pa.Schema:

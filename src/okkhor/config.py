@@ -20,16 +20,16 @@ SEED = 2**32 - 1  # the highest
 class DataConfig:
     """The input folder, and what the network sees of its images."""
 
-    root: str = setting(COMPETITION_ROOT, "Folder in the competition's format")
+    root: str = setting(COMPETITION_ROOT, "Folder in the competition's format", "path")
     size: int = setting(128, "Height and width that images are resized to", "pixels", 16, 512)
     crop_to_ink: bool = setting(False, "Cut off the paper around the ink before resizing")
-    blacklist: str = setting("", "Csv file with the image_ids that training leaves out")
-    label_fixes: str = setting("", "Csv file with image_id and corrected labels, in train.csv's columns")
+    blacklist: str = setting("", "Csv file with the image_ids that training leaves out", "path")
+    label_fixes: str = setting("", "Csv file: image_id and corrected labels, in train.csv's columns", "path")
     pseudo: str = setting("", "Run, or run@variant, whose predictions of test images are trained on as labels")
     pseudo_confidence: float = setting(0.95, "Lowest confidence, in each head, of a used label", "probability", 0, 1)
     rendered_fraction: float = setting(0.0, "Part of the training images that is rendered from fonts", "share", 0, 0.99)
-    rendered_graphemes: str = setting("train", "train; grammar: all that labels make; or a csv with column grapheme")
-    cache_dir: str = setting("runs/.cache", "Folder of resized train images")
+    rendered_graphemes: str = setting("train", "train; grammar: all that labels make; or a csv: grapheme", "path")
+    cache_dir: str = setting("runs/.cache", "Folder of resized train images", "path")
     num_workers: int = setting(0, "Processes that load images; 0: the training process loads them", "processes", 0, 256)
 
 
@@ -53,7 +53,7 @@ class ModelConfig:
     """The network."""
 
     backbone: str = setting("resnet34", "Name that timm.create_model knows, or article_resnet34, article_plain34")
-    pretrained: bool | str = setting(False, "true: timm's weights, downloaded; or a .safetensors file for the backbone")
+    pretrained: bool | str = setting(False, "true: timm's, downloaded; or a backbone's .safetensors file", "path")
     init_from: str = setting("", "Run whose weights, of the fold with the same number, training starts from")
     pooling: Literal["average", "gem", "average_max"] = setting(
         "average", "Pooling of each head; gem: generalized mean, learnt exponent"
@@ -208,7 +208,7 @@ class Config:
     run: str = setting("", "Name of runs/<run>; default: the preset's, with another data folder's added")
     runs: tuple[str, ...] = setting((), "Members of an ensemble: runs, or <run>@cycle<k>, <run>@tta<n>")
     name: str = setting("", "Name of an ensemble's submission")
-    submission: str = setting("", "Csv file that `score` compares with data.root/solution.csv")
+    submission: str = setting("", "Csv file that `score` compares with data.root/solution.csv", "path")
     seed: int = setting(0, "Fixes weights, order and augmentation", "", 0, SEED)
     overwrite: bool = setting(False, "Train a finished fold again and replace its files")
     data: DataConfig = field(default_factory=DataConfig)

@@ -3,11 +3,13 @@
 `Setting` is a declared setting. It converts and checks values for settings.py, and ./run.sh help prints it.
 """
 
+import os
 import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from math import inf
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -47,8 +49,11 @@ class Setting:
         limits = "" if self.low == -inf else f" from {self.low:,} to {self.high:,}"
         return f"two numbers{limits}, the lower one first" if self.kind == Range else _describe(self.kind) + limits
 
-    def convert(self, value: Any) -> Any:
-        """Convert a value that YAML gives to the setting's type. Raises ValueError, whose text says what it expects."""
+    def convert(self, value: Any, start: str = "") -> Any:
+        """Convert a value that YAML gives to the setting's type. Raises ValueError, whose text says what it expects.
+
+        start: the folder in which a relative path begins; "": the project's, as in presets and defaults.
+        """
         try:
             result = _convert(value, self.kind)
         except BAD_VALUE:
@@ -58,7 +63,17 @@ class Setting:
             raise ValueError(f"expected {self.expected}")
         if any(isinstance(item, str) and not _is_plain(item) for item in items):
             raise ValueError(f"expected at most {MAX_TEXT:,} characters, none of them a control character")
-        return result
+        if self.unit != "path" or isinstance(result, bool):
+            return result
+        return tuple(find_path(item, start) for item in items) if items is result else find_path(result, start)
+
+
+def find_path(text: str, start: str = "") -> str:
+    """Write a path as config.yaml keeps it: from the project's folder where it is within, else absolute. `~`: home."""
+    if text in ("", "train", "grammar"):  # what such a setting takes beside paths
+        return text
+    path = Path(os.path.normpath(Path.cwd() / start / os.path.expanduser(text)))  # noqa: PTH111 - ~nobody stays
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def list_settings(group: Any, prefix: str = "") -> Iterator[Setting]:

@@ -9,7 +9,7 @@ from okkhor.config_field import Range, setting
 class SampleConfig:
     """The data set that is rendered from fonts where Kaggle's files are absent."""
 
-    root: str = setting("input/sample", "Folder rendered into; rendered when data.root is this one, without train.csv")
+    root: str = setting("input/sample", "Folder rendered into, when data.root is it and has no train.csv", "path")
     num_graphemes: int = setting(1295, "Graphemes in train, the first ones of the real train's 1,295", "", 2, 1295)
     images_per_grapheme: int = setting(12, "Train images of each grapheme", "images", 1, 10_000)
     test_images: int = setting(2000, "Test images, by writers that train lacks", "images", 1, 1_000_000)
@@ -17,7 +17,7 @@ class SampleConfig:
     num_writers: int = setting(60, "Writers of train; a writer is a font with habits of its own", "", 1, 10_000)
     num_test_writers: int = setting(20, "Writers of test", "", 1, 10_000)
     num_shards: int = setting(4, "Parquet files of train, and of test", "files", 1, 1000)
-    font_dirs: tuple[str, ...] = setting((), "Folders of your own Bengali fonts (ttf, otf), added to the packaged ones")
+    font_dirs: tuple[str, ...] = setting((), "Folders of your own Bengali fonts (ttf, otf), added to ours", "path")
     seed: int = setting(0, "Fixes every pixel", "", 0, 2**32 - 1)
     processes: int = setting(0, "Processes that render; 0: one for each core", "processes", 0, 256)
 

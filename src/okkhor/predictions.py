@@ -27,6 +27,7 @@ Probabilities = Mapping[str, NDArray[np.float32]]
 """For each head, (N, num_classes) float32; each row sums to 1."""
 
 CHECKSUM = b"okkhor_crc32"  # its key in the file's metadata
+IMAGES = b"okkhor_images"  # the key of the fingerprint of the shards that a table of test images was made from
 IMAGES_AT_ONCE = 2048  # 11 MB of the probabilities of 1,295 graphemes
 IMAGES_READ_AT_ONCE = 8192  # 5.5 MB of a column's probabilities
 BYTES_READ_AT_ONCE = 1 << 20
@@ -91,8 +92,11 @@ def take(predictions: Predictions, rows: NDArray[Any] | slice) -> Predictions:
     )
 
 
-def write_predictions(predictions: Predictions, decoded: Labels, path: Path) -> None:
-    """Write the table, whole or not at all. decoded: the labels to write as `<head>_pred`."""
+def write_predictions(predictions: Predictions, decoded: Labels, path: Path, images: str = "") -> None:
+    """Write the table, whole or not at all.
+
+    decoded: the labels to write as `<head>_pred`. images: the fingerprint of the shards that were predicted.
+    """
     columns: dict[str, pa.Array] = {"image_id": pa.array(predictions.image_ids.tolist(), pa.string())}
     for head in HEADS:
         if predictions.labels is not None:
@@ -103,7 +107,7 @@ def write_predictions(predictions: Predictions, decoded: Labels, path: Path) -> 
             columns[f"{head.name}_grapheme_prob"] = _to_lists(predictions.marginals[head.name])
     if predictions.unseen is not None:
         columns["unseen"] = pa.array(predictions.unseen)
-    table = pa.table(columns).replace_schema_metadata({CHECKSUM: _checksum(predictions)})
+    table = pa.table(columns).replace_schema_metadata({CHECKSUM: _checksum(predictions), IMAGES: images})
     with replacing(path) as temporary:
         pq.write_table(table, temporary)
 
@@ -140,14 +144,19 @@ def _open_table(path: Path) -> Iterator[pq.ParquetFile]:
         raise InputError(f"{path}: no predictions table ({first_line(error)}). Delete it and make it again.") from error
 
 
-def read_checksum(path: Path) -> str:
-    """Return the checksum that a table carries; reads the file's end alone. Raises InputError as read_predictions."""
+def read_note(path: Path, key: bytes = CHECKSUM) -> str:
+    """Return what a table's end notes: its checksum, or IMAGES, "" where unknown. Raises as read_predictions."""
     with _open_table(path) as file:
-        return str((file.schema_arrow.metadata or {}).get(CHECKSUM, b"").decode())
+        return str((file.schema_arrow.metadata or {}).get(key, b"").decode())
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Read a table back. Raises InputError where the file is missing, damaged, or no predictions table."""
+def read_predictions(path: Path, images: str = "") -> Predictions:
+    """Read a table back. images: the fingerprint of the shards that it should be made from.
+
+    Raises InputError where the file is missing, damaged, no predictions table, or of other images.
+    """
+    if images and read_note(path, IMAGES) not in ("", images):
+        raise InputError(f"{path}: made from other test images than data.root has now. Make it anew: ./run.sh predict")
     with _open_table(path) as file:
         return _read_table(file)
 

@@ -1,5 +1,6 @@
 """`load_config`, `load_stored`, `load_arguments`: presets, files and `key=value` arguments become a Config."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
@@ -25,6 +26,8 @@ REMOVED = {
     "loss.hard_from_epoch": 0,
 }
 """Settings that 0.2.0 removed, with the defaults, which meant `off`: config.yaml of a run of 0.1.0 has them."""
+CALLER = "OKKHOR_CALLER"
+"""The variable with the folder in which run.sh was called: relative paths that a person types start there."""
 MOST_PROBLEMS = 10  # lines that are told: a damaged file may have hundreds
 
 
@@ -92,16 +95,16 @@ class Draft:
                 self.refuse(argument.partition("=")[0], str(error))
                 continue
             for inner, one in flatten({key: value}).items():
-                self.take(inner, one, argument[:100])
+                self.take(inner, one, argument[:100], os.environ.get(CALLER, ""))
         return self
 
-    def take(self, key: str, value: Any, place: str) -> None:
-        """Take a value that YAML gives. place: begins the message where it is refused."""
+    def take(self, key: str, value: Any, place: str, start: str = "") -> None:
+        """Take a value that YAML gives. place: begins the message where it is refused. start: as for `convert`."""
         if key not in SETTINGS:
             self.refuse(key, f"{place}: {explain_unknown(key)}")
             return
         try:
-            self.values[key] = SETTINGS[key].convert(value)
+            self.values[key] = SETTINGS[key].convert(value, start)
         except ValueError as error:
             self.refuse(key, f"{place}: {error}.")
 

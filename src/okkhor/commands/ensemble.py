@@ -19,8 +19,8 @@ def main(arguments: Sequence[str]) -> None:
     if any(Run(config.name).folder.glob("fold*")):
         raise ConfigError(f"name={config.name}: a run is called so, and its submission would be replaced. Set another.")
     ensemble = Ensemble.open(config)
-    given = dict(map(split_argument, arguments)).get("data.root")
-    root = Path(given or ensemble.members[0].config().data.root)
+    is_given = "data.root" in dict(map(split_argument, arguments))
+    root = Path((config if is_given else ensemble.members[0].config()).data.root)
     tests = [member.read_test(root) for member in ensemble.members]
     test = read_test_table(root)
     decision = ensemble.decision(anew=True)

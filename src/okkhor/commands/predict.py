@@ -5,8 +5,9 @@ from pathlib import Path
 
 from okkhor.data.competition import read_test_set
 from okkhor.errors import ConfigError, InputError
-from okkhor.pipeline.prediction import predict_run, score_views
+from okkhor.pipeline.prediction import predict_run
 from okkhor.pipeline.run import Run
+from okkhor.pipeline.score_details import score_views
 from okkhor.settings import load_arguments
 
 

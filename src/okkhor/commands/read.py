@@ -9,19 +9,18 @@ from okkhor.pipeline.reader import Reading, load_scan, open_reader
 from okkhor.pipeline.run import name_run
 from okkhor.rendering.graphemes import read_components
 from okkhor.schema import HEADS
-from okkhor.settings import load_arguments
-
-CALLER = "OKKHOR_CALLER"
-"""The variable with the folder in which run.sh was called: relative paths of images start there."""
+from okkhor.settings import CALLER, SETTINGS, load_arguments
 
 
 def main(arguments: Sequence[str]) -> None:
-    images = [argument for argument in arguments if "=" not in argument]
-    settings = [argument for argument in arguments if "=" in argument]
+    folder = Path(os.environ.get(CALLER, "."))
+    paths = {argument: folder / os.path.expanduser(argument) for argument in arguments}  # noqa: PTH111 - ~nobody stays
+    known = [argument for argument in arguments if "=" in argument and argument.partition("=")[0] in SETTINGS]
+    images = [text for text in arguments if text not in known and ("=" not in text or paths[text].exists())]
+    settings = [argument for argument in arguments if argument not in images]
     if not images:
         raise ConfigError("read: no image is named. For example: ./run.sh read photo.jpg run=sample")
-    folder = Path(os.environ.get(CALLER, "."))
-    scans = [load_scan(folder / image) for image in images]  # what can't be read is told first
+    scans = [load_scan(paths[image]) for image in images]  # what can't be read is told first
     name = name_run(settings)
     reader = open_reader(name, load_arguments(settings).fold, settings)
     for image, reading in zip(images, reader.read(scans), strict=True):

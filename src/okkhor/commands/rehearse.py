@@ -20,7 +20,8 @@ def main(arguments: Sequence[str]) -> None:
     if not plan_file.exists():
         raise InputError(f"{package}: there is no such package. First: ./run.sh package run={config.run}")
     plan = read_plan(plan_file)
-    root = Path(dict(map(split_argument, arguments)).get("data.root") or plan.members[0].data.root)
+    is_given = "data.root" in dict(map(split_argument, arguments))
+    root = Path((config if is_given else plan.members[0]).data.root)
     test = read_test_set(root)
     if test is None:
         raise InputError(f"data.root={root}: found no test.csv to rehearse with. Name another folder.")

@@ -8,7 +8,8 @@ from okkhor.data.tables import SUBMISSION_COLUMNS, read_csv, read_test_table
 from okkhor.errors import ConfigError
 from okkhor.pipeline.mistakes import write_mistakes
 from okkhor.pipeline.run import Run
-from okkhor.pipeline.scores import print_chance, print_decisions, print_leaderboard, print_scores, score_table
+from okkhor.pipeline.score_details import print_chance, print_decisions
+from okkhor.pipeline.scores import print_leaderboard, print_scores, score_table
 from okkhor.scoring.submission import check_submission
 from okkhor.settings import load_arguments
 

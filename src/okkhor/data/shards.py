@@ -2,16 +2,17 @@
 
 pandas needs 7.5 GB for one shard of 50,210 images, because every column comes into memory at once. `read_images` needs
 bounded memory: it decodes a block of columns at a time, turns it into rows, writes these to an unnamed file, and puts
-the images together from that file.
+the images together from that file. A file of many row groups is read in parts (row_groups.py).
 """
 
+import hashlib
 import os
 import re
 import tempfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -32,14 +33,17 @@ INDEX_COLUMN = "__index_level_0__"  # the last column, in which pandas writes a 
 IMAGE_ID = re.compile(PLAIN_TEXT)  # as in the csv files; numpy gives each id as much room as the longest one has
 COLUMNS_PER_BLOCK = 512  # of uint8, decoded at a time: pyarrow's own memory grows with the columns, even of few rows
 IMAGES_PER_BLOCK = 1024  # 33 MB of pixels
+Blocks = Iterator[tuple[NDArray[np.str_], NDArray[np.uint8]]]
+LARGEST_FOOTER = 1 << 24  # bytes that pyarrow reads at once: 5 to 10 row groups, 35 MB each in memory
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One parquet file. image_ids: (N,) str, in the file's order."""
+    """One parquet file. image_ids: (N,) str, in the file's order. lengths: the number of images of each part."""
 
     path: Path
     image_ids: NDArray[np.str_]
+    lengths: tuple[int, ...]
 
 
 def open_shards(root: Path, split: str) -> tuple[Shard, ...]:
@@ -64,25 +68,58 @@ def open_shards(root: Path, split: str) -> tuple[Shard, ...]:
     return shards
 
 
+def fingerprint(shards: Sequence[Shard], *files: Path) -> str:
+    """16 hexadecimal digits of what the images are, wherever they lie. files: read whole.
+
+    Of each shard: its ids, its size, and its last 16 MB, which have the size and the extremes of each column.
+    """
+    digest = hashlib.sha256("".join(path.read_text("latin-1") for path in files).encode())
+    for shard in shards:
+        with shard.path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - LARGEST_FOOTER))
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update("\n".join([str(size), *shard.image_ids]).encode())
+    return digest.hexdigest()[:16]
+
+
 def open_shard(path: Path) -> Shard:
     """Check the columns of one shard and read its image_ids."""
-    with _open_parquet(path) as file:
-        _check_columns(path, file.schema_arrow)
-        image_ids = file.read(columns=["image_id"])["image_id"].to_pylist()
+    image_ids: list[str] = []
+    lengths: list[int] = []
+    for footer in _find_parts(path):
+        with _open_parquet(path, footer) as file:
+            _check_columns(path, file.schema_arrow)
+            part = file.read(columns=["image_id"])["image_id"].to_pylist()
+            image_ids, lengths = image_ids + part, [*lengths, len(part)]
     if not image_ids:
         raise InputError(f"{path}: 0 rows, expected at least one image.")
     wrong = next((row for row, text in enumerate(image_ids) if not IMAGE_ID.fullmatch(text or "")), None)
     if wrong is not None:
         found = f"'{image_ids[wrong][:40]}'" if image_ids[wrong] else "missing"
         raise InputError(f"{path}: image_id of row {wrong + 1} is {found}, expected {PLAIN_TEXT_MEANS}.")
-    return Shard(path, np.asarray(image_ids, dtype=np.str_))
+    return Shard(path, np.asarray(image_ids, dtype=np.str_), tuple(lengths))
+
+
+def _find_parts(path: Path) -> Iterable[bytes]:
+    """Return the footers to read a file with: b"", its own, or where that is large, one for every few row groups."""
+    size = 0
+    with suppress(OSError), path.open("rb") as file:  # told when it is opened
+        file.seek(-8, os.SEEK_END)
+        size = int.from_bytes(file.read(4), "little")
+    if size <= LARGEST_FOOTER:
+        return (b"",)
+    from okkhor.data.row_groups import cut_footer  # Kaggle's files have few row groups
+
+    return cut_footer(path)
 
 
 @contextmanager
-def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+def _open_parquet(path: Path, footer: bytes) -> Iterator[pq.ParquetFile]:
     """Raises InputError for a damaged file. Compares checksums if it has them: the rendered sample's files do."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        metadata = pq.read_metadata(pa.BufferReader(footer)) if footer else None
+        with pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         raise InputError(f"{path}: damaged or truncated parquet ({first_line(error)}). Copy it here again.") from error
@@ -105,19 +142,26 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
         raise InputError(f"{path}: pixel column '{wrong}' is {types[wrong]}, expected uint8. Take the original file.")
 
 
-def read_images(shard: Shard, scratch: Path) -> Iterator[tuple[NDArray[np.str_], NDArray[np.uint8]]]:
+def read_images(shard: Shard, scratch: Path) -> Blocks:
     """Yield the shard's images in blocks: image_ids (n,) str, and pixels (n, 137, 236) uint8, dark ink on white.
 
     scratch: a folder on a disk with room for the decoded shard (1.6 GB for 50,210 images). The file there has no name,
     so that a killed process leaves nothing behind.
     """
+    footers = iter(_find_parts(shard.path))
+    for image_ids in np.split(shard.image_ids, np.cumsum(shard.lengths)[:-1]):
+        yield from _read_part(Shard(shard.path, image_ids, ()), next(footers, b""), scratch)
+
+
+def _read_part(shard: Shard, footer: bytes, scratch: Path) -> Blocks:
+    """Yield the images of a shard, or of a part of one."""
     num_images = len(shard.image_ids)
     starts = range(0, num_images, IMAGES_PER_BLOCK)
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=scratch, buffering=0) as raw:
         os.posix_fallocate(raw.fileno(), 0, num_images * NUM_PIXELS)  # a full disk is an error now, not in the middle
         widths = []
-        for columns in _read_columns(shard):
+        for columns in _read_columns(shard, footer):
             widths.append(len(columns))
             for start in starts:  # ext4 takes up to 5 times as long for all of it, 25 MB, at once
                 raw.write(cv2.transpose(columns[:, start : start + IMAGES_PER_BLOCK]).data)  # numpy: 5 times as long
@@ -133,9 +177,9 @@ def read_images(shard: Shard, scratch: Path) -> Iterator[tuple[NDArray[np.str_],
             yield shard.image_ids[start:stop], block.reshape(-1, IMAGE_HEIGHT, IMAGE_WIDTH)
 
 
-def _read_columns(shard: Shard) -> Iterator[NDArray[np.uint8]]:
+def _read_columns(shard: Shard, footer: bytes) -> Iterator[NDArray[np.uint8]]:
     """Yield blocks of pixel columns in their order: (columns, images) uint8."""
-    with _open_parquet(shard.path) as file:
+    with _open_parquet(shard.path, footer) as file:
         for table in _decode_ahead(file):
             if len(table) != len(shard.image_ids):
                 raise InputError(

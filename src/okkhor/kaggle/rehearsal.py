@@ -187,8 +187,8 @@ def predict_by_pipeline(plan: KernelPlan, root: Path, folder: Path) -> bytes:
         for path in (RUNS / run).glob("fold*/*"):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).symlink_to(path.resolve())
-    source = str(Path(okkhor.__file__).resolve().parents[1])
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
+    (folder / "src").symlink_to(Path(okkhor.__file__).resolve().parents[1])  # its own path may have a colon
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["src", os.environ.get("PYTHONPATH", "")])}
     for arguments in plan.commands:
         command = bound_to_this_process([sys.executable, "-m", "okkhor", *arguments, f"data.root={root}"])
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

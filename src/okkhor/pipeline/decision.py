@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from okkhor.config import DecodeConfig
 from okkhor.files import replacing
 from okkhor.label_triples import Labels, TripleCounts
-from okkhor.predictions import Predictions, read_checksum
+from okkhor.predictions import Predictions, read_note
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.choosing import Candidates, OutOfFold
 from okkhor.scoring.decoding import Rule, apply_rule
@@ -44,7 +44,7 @@ Sources = Mapping[str, object]
 def describe_sources(decode: DecodeConfig, tables: Sequence[Path], **further: object) -> Sources:
     """Name what a decision depends on. The rule argmax needs no table, unless `further` settings do."""
     needed = tables if decode.rule != "argmax" or further else ()
-    checksums = {str(path): read_checksum(path) for path in needed}
+    checksums = {str(path): read_note(path) for path in needed}
     return {"decode": asdict(decode), **further, "tables": checksums}
 
 

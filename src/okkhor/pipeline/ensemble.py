@@ -11,7 +11,8 @@ from okkhor.config import Config, EnsembleConfig
 from okkhor.errors import InputError
 from okkhor.pipeline.decision import Decision, choose_rule, describe_sources, find_decision
 from okkhor.pipeline.run import RUNS, Run
-from okkhor.pipeline.scores import print_decisions, print_scores, score_table, split_images
+from okkhor.pipeline.score_details import print_decisions, split_images
+from okkhor.pipeline.scores import print_scores, score_table
 from okkhor.predictions import Predictions, concatenate, take
 from okkhor.scoring.choosing import OutOfFold, join_truth, split_folds
 from okkhor.scoring.ensembling import align, align_members, disagreement

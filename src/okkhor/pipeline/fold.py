@@ -23,7 +23,7 @@ from okkhor.models.network import ThreeHeadNetwork, create_network, place_networ
 from okkhor.models.weights import initialise_from, save_weights
 from okkhor.pipeline.inference import predict
 from okkhor.pipeline.prepared import Prepared
-from okkhor.pipeline.run import Run, check_same_split
+from okkhor.pipeline.run import Run, check_same_split, has_same_data
 from okkhor.pipeline.scores import print_scores, score_table
 from okkhor.pipeline.training_set import TrainingSet, select_training_set
 from okkhor.predictions import Predictions, concatenate, read_predictions, write_predictions
@@ -98,8 +98,7 @@ def find_init_source(config: Config, fold: int) -> Path:
     finished = other.finished_folds()
     if not finished:
         raise ConfigError(f"model.init_from={other.name}: {other.folder} has no finished fold to start from.")
-    root = Run(other.name, folds=(finished[0],)).config().data.root
-    if Path(root).resolve() == Path(config.data.root).resolve():
+    if has_same_data(config, other, finished[0]):
         raise ConfigError(
             f"model.init_from={other.name}: its fold {fold} is not finished, and another fold has trained on the "
             f"images that this fold is validated with. Train it: ./run.sh fold={fold} run={other.name}"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from okkhor.config import Config, DataConfig
 from okkhor.data.cache import build_cache
 from okkhor.data.competition import TestSet, TrainSet
+from okkhor.data.shards import fingerprint, open_shards
 from okkhor.data.tables import read_csv
 from okkhor.errors import ConfigError, InputError
 from okkhor.label_triples import Labels, find_triples
@@ -87,3 +88,4 @@ def check_pseudo(config: Config, folds: list[int]) -> None:
                 f"data.pseudo={config.data.pseudo}: {path} is not there. "
                 f"Make it: ./run.sh predict run={config.data.pseudo} fold={fold} data.root={config.data.root}"
             )
+        read_predictions(path, fingerprint(open_shards(Path(config.data.root), "test")))

@@ -15,15 +15,16 @@ from typing import Any
 import yaml
 
 from okkhor.config import Config, DecodeConfig, FoldsConfig
+from okkhor.data.shards import fingerprint, open_shards
 from okkhor.errors import ConfigError, InputError
 from okkhor.files import replacing
 from okkhor.label_triples import read_triples
 from okkhor.pipeline.decision import Decision, choose_rule, describe_sources, find_decision
-from okkhor.predictions import Predictions, concatenate, read_predictions
+from okkhor.predictions import IMAGES, Predictions, concatenate, read_note, read_predictions
 from okkhor.scoring.choosing import OutOfFold, split_folds
 from okkhor.scoring.ensembling import combine
 from okkhor.scoring.submission import SUBMISSIONS
-from okkhor.settings import SETTINGS, load_config, load_stored, select_folds, split_argument
+from okkhor.settings import SETTINGS, load_config, load_stored, read_yaml, select_folds, split_argument
 from okkhor.training.device import Precision, choose_device, choose_precision
 from okkhor.training.tta import MOVES
 
@@ -121,7 +122,11 @@ class Run:
     def _data_suffix(self, root: Path) -> str:
         """Nothing for the data folder that the run was trained on; -<folder's name> for another one."""
         own = Path(self.config().data.root)
-        return "" if own.resolve() == root.resolve() else f"-{root.resolve().name}"
+        if not own.exists() and (table := self.fold(self.folds[0]) / "test.parquet").exists():  # it may have moved
+            is_own = read_note(table, IMAGES) == fingerprint(open_shards(root, "test"))
+        else:
+            is_own = own.resolve() == root.resolve()
+        return "" if is_own else f"-{root.resolve().name}"
 
     def read_log(self, fold: int) -> list[dict[str, Any]]:
         """Read log.jsonl: a dictionary for each epoch."""
@@ -136,7 +141,8 @@ class Run:
 
     def read_test(self, root: Path) -> Predictions:
         """Read the folds' tables of a data folder's test images, and return their mean."""
-        tables = [read_predictions(self.test(fold, root)) for fold in self.folds]
+        images = fingerprint(open_shards(root, "test"))
+        tables = [read_predictions(self.test(fold, root), images) for fold in self.folds]
         return combine(tables, names=[f"{self.name} fold {fold}" for fold in self.folds])
 
     def decision(self, decode: DecodeConfig) -> Decision:
@@ -166,8 +172,7 @@ def check_same_split(config: Config, other: Run, fold: int, key: str) -> None:
     Its fold of the same number then knows images or graphemes that this fold is validated with.
     """
     stored = load_stored(other.config_file(fold))
-    same_data = Path(stored.data.root).resolve() == Path(config.data.root).resolve()
-    if same_data and stored.folds != config.folds:
+    if stored.folds != config.folds and has_same_data(config, other, fold):
         names = [f.name for f in fields(FoldsConfig) if getattr(stored.folds, f.name) != getattr(config.folds, f.name)]
         raise ConfigError(
             f"{key}: {other.fold(fold)} was trained with other folds ({', '.join(f'folds.{name}' for name in names)}) "
@@ -175,9 +180,24 @@ def check_same_split(config: Config, other: Run, fold: int, key: str) -> None:
         )
 
 
-def write_config(config: Config, path: Path) -> None:
-    """Write every setting, and the versions that it ran with."""
-    content = asdict(config) | {"environment": describe_environment()}
+def train_images(config: Config) -> str:
+    """Find the fingerprint of the data folder's train images and labels."""
+    root = Path(config.data.root)
+    return fingerprint(open_shards(root, "train"), root / "train.csv")
+
+
+def has_same_data(config: Config, run: Run, fold: int) -> bool:
+    """Whether a fold was trained on the images of config.data.root, wherever they were then."""
+    root = load_stored(run.config_file(fold)).data.root
+    if Path(root).resolve() == Path(config.data.root).resolve():
+        return True
+    noted = read_yaml(run.config_file(fold)).get("environment", {}).get("train_images")
+    return noted is not None and noted == train_images(config)
+
+
+def write_config(config: Config, path: Path, images: str = "unknown") -> None:
+    """Write every setting, the versions that it ran with, and the fingerprint of the train images."""
+    content = asdict(config) | {"environment": {**describe_environment(), "train_images": images}}
     plain = json.loads(json.dumps(content))  # safe YAML has no tuples
     with replacing(path) as temporary:
         temporary.write_text(yaml.safe_dump(plain, allow_unicode=True, sort_keys=False), encoding="utf-8")

@@ -12,22 +12,25 @@ from filelock import FileLock, Timeout
 
 from okkhor.config import Config
 from okkhor.data.augmentation import parse_policy
+from okkhor.data.competition import TestSet
+from okkhor.data.shards import fingerprint
 from okkhor.errors import ConfigError, InputError, check_extra
 from okkhor.files import holder
 from okkhor.models.network import create_network
 from okkhor.pipeline.fold import find_init_source, finish_fold, train_fold
 from okkhor.pipeline.prediction import predict_run
 from okkhor.pipeline.prepared import Prepared, prepare
-from okkhor.pipeline.run import Run, choose_run_precision, write_config
+from okkhor.pipeline.run import Run, choose_run_precision, has_same_data, train_images, write_config
+from okkhor.predictions import IMAGES, read_note
 from okkhor.schema import HEADS
 from okkhor.settings import differing_settings, load_stored
 from okkhor.training.device import choose_device
 from okkhor.training.distributed import World, join_world, was_launched
 
 USAGE_SETTINGS = ("decode", "ensemble", "kaggle", "rehearse", "demo", "bench")  # of what is trained already
-FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes", *USAGE_SETTINGS)
+FREE_SETTINGS = ("config", "fold", "run", "runs", "name", "submission", "overwrite", *USAGE_SETTINGS)
 SPEED_SETTINGS = ("launch", "data.cache_dir", "data.num_workers", "train.compile", "train.device", "train.num_threads")
-WATCH_SETTINGS = ("train.save_minutes", "train.max_minutes", "train.profile", "train.tensorboard")
+WATCH_SETTINGS = ("train.save_minutes", "train.max_minutes", "train.profile", "train.tensorboard", "sample.processes")
 """These, FREE_SETTINGS and SPEED_SETTINGS may differ between a run's start and its resume."""
 
 
@@ -68,13 +71,17 @@ def run_fold(config: Config, prepared: Prepared, fold: int, world: World) -> Non
         else:
             if world.is_main:
                 clear(folder, "*" if not run.is_begun(fold) else ".*.tmp")  # what a killed process left
-                write_config(config, run.config_file(fold))
+                write_config(config, run.config_file(fold), train_images(config))
             train_fold(config, prepared, fold, choose_run_precision(config, is_training=True), world)
             if world.is_main:
                 finish_fold(folder)
                 run.decision(config.decode)
-        if world.is_main and prepared.test is not None and not (folder / "test.parquet").exists():
+        if world.is_main and prepared.test is not None and not is_predicted(folder / "test.parquet", prepared.test):
             predict_run(config, run, prepared.test)
+
+
+def is_predicted(table: Path, test: TestSet) -> bool:
+    return table.exists() and read_note(table, IMAGES) in ("", fingerprint(test.shards))  # "": of version 0.2.0
 
 
 def check_settings(config: Config, folds: Sequence[int]) -> None:
@@ -115,6 +122,8 @@ def check_same_settings(run: Run, fold: int, config: Config) -> None:
     if not path.exists():
         return
     differing = differing_settings(load_stored(path), config, FREE_SETTINGS + SPEED_SETTINGS + WATCH_SETTINGS)
+    if "data.root" in differing and has_same_data(config, run, fold):
+        differing.remove("data.root")
     if differing:
         raise ConfigError(
             f"{path.parent} was begun with other settings ({', '.join(differing[:5])}). "

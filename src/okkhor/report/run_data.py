@@ -16,7 +16,7 @@ from okkhor.errors import InputError
 from okkhor.label_triples import Labels
 from okkhor.pipeline.mistakes import find_mistakes
 from okkhor.pipeline.run import Run
-from okkhor.pipeline.scores import read_groups
+from okkhor.pipeline.score_details import read_groups
 from okkhor.predictions import Predictions
 from okkhor.rendering.fonts import read_shown_components
 from okkhor.rendering.graphemes import read_components
