@@ -8,10 +8,15 @@ import difflib
 import errno
 import importlib
 import os
+import platform
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
 
+from okkhor import __version__
 from okkhor.errors import LOST_ANOTHER, ConfigError, InputError, first_line
 
 COMMANDS = {
@@ -45,6 +50,9 @@ settings that people use most
   data.root=<folder>              in the competition's format    train.epochs=10  train.batch_size=64
 docs/settings.md lists all settings, with default, range and unit."""
 
+HELP_WORDS = ("help", "--help", "-h")
+PRESETS = {"train": (), "prepare": (), "show": (), "bench": ("config=bench",), "degradation": ("config=degradation",)}
+"""The commands that put their settings over a preset, and what names it."""
 LONGEST = 1000  # characters of a message
 LOST_WORKER = ("DataLoader worker (pid", "DataLoader timed out", "shared memory(shm)")  # in what torch raises
 
@@ -66,7 +74,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run a command. Returns the exit status."""
     try:
         command, settings = split_command(arguments)
-        if command != "help":
+        if command == "version":
+            print(f"okkhor {__version__}, Python {platform.python_version()}")
+        elif command != "help":
+            check_settings(command, settings)
             importlib.import_module(f"okkhor.commands.{command}").main(settings)
         elif settings:
             importlib.import_module("okkhor.commands.help").main(settings, COMMANDS)
@@ -80,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # ./run.sh score | head: the reader has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at the end doesn't fail
         return 1
-    except (InputError, OSError, MemoryError, RuntimeError) as error:
+    except (InputError, OSError, MemoryError, RuntimeError, ModuleNotFoundError) as error:
         if has_lost_another(error):
             return LOST_ANOTHER
         text = explain(error)
@@ -96,6 +107,9 @@ def explain(error: Exception) -> str:
     name = type(error).__name__  # torch and concurrent.futures, whose errors have these names, are not imported here
     if isinstance(error, InputError):
         return f"{'Settings' if isinstance(error, ConfigError) else 'Input'}: {error}"
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("okkhor"):
+        install = f"{sys.executable} -m pip install -r requirements.lock"
+        return f"Packages: {sys.executable} lacks the package {error.name}. Install all, then start again:\n{install}"
     if isinstance(error, OSError):
         remedy = next((remedy for remedy, numbers in MENDABLE.items() if error.errno in numbers), "")
         return f"Files: {error.filename or 'writing'}: {error.strerror}. {remedy}" if remedy else ""
@@ -121,19 +135,55 @@ def tell(text: str) -> None:
 
 
 def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """Split off the command, `train` where none is named. Raises ConfigError for an unknown one."""
-    if not arguments or "=" in arguments[0]:
-        return "train", list(arguments)
-    command = arguments[0]
-    if command in ("help", "--help", "-h"):
-        return "help", list(arguments[1:])
+    """Split off the command, `train` where a setting comes first. Raises ConfigError for an unknown one."""
+    first = arguments[0] if arguments else ""
+    command, settings = ("train", list(arguments)) if not first or "=" in first else (first, list(arguments[1:]))
+    if command in ("version", "--version", "-V"):
+        return "version", []
+    if command in HELP_WORDS or {"--help", "-h"} & set(settings):
+        return "help", settings if command in HELP_WORDS else [command]
     if command not in COMMANDS:
+        check_written(arguments)
         close = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise ConfigError(f"no command '{command}'.{hint} Commands: {', '.join(COMMANDS)}, test. See ./run.sh help.")
-    return command, list(arguments[1:])
+    return command, settings
+
+
+def check_settings(command: str, arguments: Sequence[str]) -> None:
+    """Raise ConfigError now for what is wrong with the settings alone: the command's imports take ten seconds."""
+    from okkhor.settings import load_arguments, load_config, select_folds  # here: they need packages
+
+    if command == "read":  # also takes paths, which may have a =
+        folder = Path(os.environ.get("OKKHOR_CALLER", "."))
+        arguments = [argument for argument in arguments if "=" in argument and not (folder / argument).exists()]
+    elif command == "show":
+        arguments = arguments[1:]
+    check_written(arguments)
+    if command not in PRESETS:
+        load_arguments(arguments)
+        return
+    with redirect_stdout(StringIO()):  # the command prints the preset
+        config = load_config([*PRESETS[command], *arguments])
+    select_folds(0 if config.fold is None else config.fold, config.folds.num_folds)
+
+
+def check_written(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for settings that are written in another way than key=value: fold 0, --fold=0."""
+    if not all(argument.partition("=")[2] and argument[0] not in "-=" for argument in arguments):
+        from okkhor.hints import respell
+        from okkhor.settings import SETTINGS
+
+        meant = respell(arguments, SETTINGS)
+        if meant:
+            raise ConfigError(f"settings are written key=value. Did you mean: {meant}")
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a log file shows each line at once
+    for stream in (
+        sys.stdout,
+        sys.stderr,
+    ):  # a log shows each line at once; \\u0995 where it can't hold Bengali
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's, such as widget, is no name to matplotlib here
     sys.exit(main(sys.argv[1:]))
