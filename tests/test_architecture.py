@@ -25,6 +25,7 @@ IMPORTED_WHERE_ASKED_FOR = {
     "settings.py: okkhor.hints",
     "__init__.py: okkhor.pipeline.reader",
     "commands/train.py: okkhor.training.launch",
+    "data/folds.py: okkhor.data.holdout",
     "pipeline/prepared.py: okkhor.rendering.sample",
     "pipeline/train.py: okkhor.pipeline.pseudo_labels",
     "pipeline/training_set.py: okkhor.pipeline.pseudo_labels",
