@@ -18,6 +18,7 @@ from pathlib import Path
 
 from okkhor import __version__
 from okkhor.errors import LOST_ANOTHER, ConfigError, InputError, first_line
+from okkhor.processes import was_launched
 
 COMMANDS = {
     "download": "download the competition's files with Kaggle's own client into input/bengaliai-cv19, and check them",
@@ -72,6 +73,7 @@ MENDABLE = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command. Returns the exit status."""
+    was_launched()  # kept: after a failure, the launcher may no longer answer
     try:
         command, settings = split_command(arguments)
         if command == "version":
@@ -84,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
         else:
             print(HELP.format(commands="\n".join(f"  {name:12} {text}" for name, text in COMMANDS.items())))
     except KeyboardInterrupt:
-        if "LOCAL_RANK" not in os.environ:  # of several processes, the launcher alone prints it
+        if not was_launched():  # of several processes, the launcher alone prints it
             again = [argument for argument in arguments if argument.partition("=")[0] != "overwrite"]
             print(f"\nInterrupted. To resume: {shlex.join(['./run.sh', *again])}", file=sys.stderr)
         return 130
@@ -125,7 +127,7 @@ def has_lost_another(error: Exception) -> bool:
     """Whether this is one of several processes, and torch's gloo or NCCL can't reach another."""
     text = f"{type(error).__name__} {error}"
     is_distributed = text.startswith("Dist") or "gloo" in text or "NCCL" in text
-    return isinstance(error, RuntimeError) and "LOCAL_RANK" in os.environ and is_distributed
+    return isinstance(error, RuntimeError) and was_launched() and is_distributed
 
 
 def tell(text: str) -> None:

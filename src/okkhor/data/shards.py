@@ -28,7 +28,7 @@ from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS
 
 PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
 EXPECTED_COLUMNS = ["image_id", *PIXEL_COLUMNS]
-INDEX_COLUMN = "__index_level_0__"  # the last column, in which pandas writes a table's index
+INDEX_COLUMN = re.compile(r"__index_level_\d__|Unnamed: 0|")  # into which pandas writes a table's index
 IMAGE_ID = re.compile(PLAIN_TEXT)  # as in the csv files; numpy gives each id as much room as the longest one has
 COLUMNS_PER_BLOCK = 512  # of uint8, decoded at a time: pyarrow's own memory grows with the columns, even of few rows
 IMAGES_PER_BLOCK = 1024  # 33 MB of pixels
@@ -89,7 +89,9 @@ def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def _check_columns(path: Path, schema: pa.Schema) -> None:
-    found = schema.names[:-1] if schema.names[-1:] == [INDEX_COLUMN] else schema.names
+    """Take image_id in any place and as any tool writes text (polars: string_view, categorical); pixels in order."""
+    found = [name for name in schema.names if not INDEX_COLUMN.fullmatch(name)]
+    found.sort(key="image_id".__ne__)  # stable: image_id comes first, the others stay in their order
     if found != EXPECTED_COLUMNS:
         pairs = enumerate(zip_longest(found, EXPECTED_COLUMNS, fillvalue="none"), start=1)
         place, (name, expected) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
@@ -98,7 +100,8 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
             f"{place} is '{name[:40]}', expected '{expected}'. The images would be scrambled. Take the original file."
         )
     types = dict(zip(schema.names, schema.types, strict=True))
-    if not (pa.types.is_string(types["image_id"]) or pa.types.is_large_string(types["image_id"])):
+    kind = types["image_id"].value_type if pa.types.is_dictionary(types["image_id"]) else types["image_id"]
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise InputError(f"{path}: image_id is {types['image_id']}, expected string.")
     wrong = next((name for name in PIXEL_COLUMNS if not pa.types.is_integer(types[name])), None)
     if wrong:

@@ -1,6 +1,7 @@
 """`Reader`: what a run's networks read in an image of one grapheme; behind `./run.sh read`, the demo, okkhor.read."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -8,6 +9,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from okkhor.data.photos import MOST_PIXELS, Photo, describe_photo, read_photo, scan_photo
@@ -22,6 +24,17 @@ from okkhor.scoring.ensembling import combine
 from okkhor.settings import load_config
 
 NUM_GUESSES = 5
+
+
+def compute_alone() -> None:
+    """Let this process compute in one thread: OpenMP's threads stay behind in a fork, and waiting for them hangs.
+
+    OpenCV notices a fork itself; setNumThreads(1) would wait for its threads.
+    """
+    torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=compute_alone)  # gunicorn's preload, multiprocessing
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ from okkhor.pipeline.fold import find_init_source, finish_fold, train_fold
 from okkhor.pipeline.prediction import predict_run
 from okkhor.pipeline.prepared import Prepared, prepare
 from okkhor.pipeline.run import Run, choose_run_precision, write_config
+from okkhor.processes import was_launched
 from okkhor.schema import HEADS
 from okkhor.settings import differing_settings, load_stored
 from okkhor.training.device import check_compiler, choose_device
-from okkhor.training.distributed import World, join_world, was_launched
+from okkhor.training.distributed import World, join_world
 
 USAGE_SETTINGS = ("decode", "ensemble", "kaggle", "rehearse", "demo", "bench")  # of what is trained already
 FREE_SETTINGS = ("config", "fold", "runs", "name", "submission", "overwrite", "sample.processes", *USAGE_SETTINGS)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from okkhor.config import TrainConfig
 from okkhor.errors import ConfigError
-from okkhor.training.distributed import was_launched
+from okkhor.processes import was_launched
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def choose_device(name: str) -> torch.device:
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", chosen):
         raise ConfigError(f"train.device={name}: expected auto, cpu, cuda or cuda:<number>.")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if chosen == "cuda" else torch.device(chosen)
+    local_rank = int(os.environ["LOCAL_RANK"]) if was_launched() else 0
+    device = torch.device("cuda", local_rank) if chosen == "cuda" else torch.device(chosen)
     found = torch.cuda.device_count()
     if device.type == "cuda" and device.index >= found:
         raise ConfigError(f"train.device={name}: can't be used here, torch sees {found} GPUs. Try train.device=auto.")
