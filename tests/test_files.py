@@ -1,14 +1,19 @@
 """Files and folders appear whole or not at all."""
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import signal
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from filelock import Timeout
 
-from okkhor.files import replacing, replacing_folder
+from okkhor.files import allocate_images, holding, locking, replacing, replacing_folder
 
 
 def test_a_file_appears_when_its_block_ends_well_and_not_before(tmp_path: Path) -> None:
@@ -94,3 +99,52 @@ def test_a_killed_process_leaves_the_old_folder_and_the_next_removes_its_rest(tm
     with replacing_folder(folder) as partial:
         assert not any(partial.iterdir())
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, 0])
+@pytest.mark.filterwarnings("ignore:flock not supported")
+def test_one_process_holds_a_lock_on_a_file_system_without_flock_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """NFS without its lock service, some FUSE: a lock waited for ever or ended in a traceback. 0: with flock."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    if number:
+        monkeypatch.setattr(fcntl, "flock", refuse)
+    lock = tmp_path / "a.lock"
+    with holding(lock):
+        with pytest.raises(Timeout), locking(lock):
+            raise AssertionError("two hold it")
+    kill_within(_touching(lock, tmp_path / "begun"))
+    with locking(lock, timeout=20):  # of a dead owner
+        pass
+
+
+@contextmanager
+def _touching(lock: Path, begun: Path) -> Iterator[Path]:
+    with locking(lock):
+        yield begun
+
+
+def test_a_lock_is_its_groups_whatever_the_umask(tmp_path: Path) -> None:
+    """A second user of the same group, umask 022, could not even score."""
+    before = os.umask(0o022)
+    with locking(tmp_path / "a.lock"):
+        assert (tmp_path / "a.lock").stat().st_mode & 0o777 == 0o664
+    os.umask(before)
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, 0])
+def test_the_space_of_images_is_taken_at_once_without_fallocate_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    if number:
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+    allocate_images(tmp_path / "a.npy", (3, 1000, 2000))
+    assert np.load(tmp_path / "a.npy", allow_pickle=False).shape == (3, 1000, 2000)
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 3 * 1000 * 2000

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from okkhor.config import Config
 from okkhor.data.augmentation import parse_policy
 from okkhor.errors import ConfigError, InputError, check_extra
-from okkhor.files import holder
+from okkhor.files import holder, locking
 from okkhor.models.network import create_network
 from okkhor.pipeline.fold import find_init_source, finish_fold, train_fold
 from okkhor.pipeline.prediction import predict_run
@@ -133,7 +133,7 @@ def hold(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / ".lock"
     try:
-        with FileLock(lock, timeout=0):
+        with locking(lock):
             yield
     except Timeout:
         raise InputError(f"{folder} is being trained by {holder(lock)}. Wait for it, or set run=<name>.") from None
