@@ -5,6 +5,7 @@ import fcntl
 import multiprocessing
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from filelock import Timeout
 
-from okkhor.files import allocate_images, holding, locking, replacing, replacing_folder
+from okkhor.files import allocate_images, holding, locking, replacing, replacing_folder, where_allowed, writable
 
 
 def test_a_file_appears_when_its_block_ends_well_and_not_before(tmp_path: Path) -> None:
@@ -114,9 +115,8 @@ def test_one_process_holds_a_lock_on_a_file_system_without_flock_too(
     if number:
         monkeypatch.setattr(fcntl, "flock", refuse)
     lock = tmp_path / "a.lock"
-    with holding(lock):
-        with pytest.raises(Timeout), locking(lock):
-            raise AssertionError("two hold it")
+    with holding(lock), pytest.raises(Timeout), locking(lock):
+        raise AssertionError("two hold it")
     kill_within(_touching(lock, tmp_path / "begun"))
     with locking(lock, timeout=20):  # of a dead owner
         pass
@@ -148,3 +148,18 @@ def test_the_space_of_images_is_taken_at_once_without_fallocate_too(
     allocate_images(tmp_path / "a.npy", (3, 1000, 2000))
     assert np.load(tmp_path / "a.npy", allow_pickle=False).shape == (3, 1000, 2000)
     assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 3 * 1000 * 2000
+
+
+def test_what_can_be_made_again_is_not_written_where_the_user_may_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second user scores, reads and predicts with a run that is not theirs, or that lies on a read-only disk."""
+    for number in (errno.EACCES, errno.EROFS):
+        with where_allowed(tmp_path / "decision.json"):
+            raise OSError(number, os.strerror(number))
+        assert f"decision.json is not written: {os.strerror(number)}." in capsys.readouterr().err
+    with pytest.raises(OSError, match="space"), where_allowed(tmp_path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert writable(tmp_path / "new/.cache") == tmp_path / "new/.cache"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert writable(tmp_path / "new/.cache") == Path(tempfile.gettempdir())

@@ -268,11 +268,11 @@ def test_a_clone_with_windows_line_ends_keeps_ours(tmp_path: Path) -> None:
     """core.autocrlf=true made `#!/usr/bin/env bash\\r` of the first line."""
     source, clone = tmp_path / "source", tmp_path / "clone"
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "core.autocrlf=true"]
-    subprocess.run([*git, "init", "-q", source], check=True)
+    subprocess.run([*git, "init", "-q", str(source)], check=True)
     for name in (".gitattributes", "run.sh"):
         shutil.copy(PROJECT / name, source)
-    for words in (["-C", source, "add", "."], ["-C", source, "commit", "-qm", "a"], ["clone", "-q", source, clone]):
-        subprocess.run([*git, *words], check=True)
+    for words in ("-C source add .", "-C source commit -qm a", "clone -q source clone"):
+        subprocess.run([*git, *words.split()], cwd=tmp_path, check=True)
     assert b"\r" not in (clone / "run.sh").read_bytes()
 
 

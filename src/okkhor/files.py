@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -70,6 +71,23 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     finally:
         for left in (partial, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def where_allowed(path: Path) -> Iterator[None]:
+    """Let the block write to a path what can be made again. Where this user may not, print so and go on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        print(f"Note: {path} is not written: {os.strerror(error.errno)}.", file=sys.stderr)
+
+
+def writable(folder: Path) -> Path:
+    """Return the folder or, where this user may not write to it, the system's for temporary files."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return folder if os.access(there, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
 
 
 @contextmanager

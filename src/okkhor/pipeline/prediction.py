@@ -10,6 +10,7 @@ from okkhor.config import Config
 from okkhor.data.competition import TestSet
 from okkhor.data.loading import BatchesInOrder, CachedImages, Loader
 from okkhor.errors import InputError
+from okkhor.files import where_allowed
 from okkhor.pipeline.inference import Networks, load_network, predict, predict_test
 from okkhor.pipeline.prepared import Prepared, prepare
 from okkhor.pipeline.run import Run, choose_run_precision
@@ -34,7 +35,8 @@ def predict_run(config: Config, run: Run, test: TestSet) -> None:
     path = run.submission(root)
     write_submission(submission, test.table, path)
     for fold, table in zip(run.folds, tables, strict=True):  # last: where they are, the submission is
-        write_predictions(table, decode(table.probabilities), run.test(fold, root))
+        with where_allowed(run.test(fold, root)):
+            write_predictions(table, decode(table.probabilities), run.test(fold, root))
     print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test.table)
 
