@@ -249,7 +249,7 @@ def test_a_persons_settings_of_pip_move_nothing_out_of_the_environment(project: 
         "PIP_CONSTRAINT": "/x",
         "PIP_REQUIRE_HASHES": "1",
     }
-    status, stderr = project.run(PIP_USER="1", PIP_DRY_RUN="1", PIP_PROXY="http://proxy", **places)
+    status, stderr = project.run(PIP_USER="1", PIP_DRY_RUN="1", PIP_PROXY="http://proxy", **places)  # type: ignore[arg-type]
     assert status == 0, stderr
     for call in project.installs:
         assert "PIP=PIP_DRY_RUN=0 PIP_PROXY=http://proxy PIP_USER=0 ," in call

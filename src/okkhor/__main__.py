@@ -51,7 +51,6 @@ settings that people use most
   data.root=<folder>              in the competition's format    train.epochs=10  train.batch_size=64
 docs/settings.md lists all settings, with default, range and unit."""
 
-HELP_WORDS = ("help", "--help", "-h")
 PRESETS = {"train": (), "prepare": (), "show": (), "bench": ("config=bench",), "degradation": ("config=degradation",)}
 """The commands that put their settings over a preset, and what names it."""
 LONGEST = 1000  # characters of a message
@@ -142,8 +141,10 @@ def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
     command, settings = ("train", list(arguments)) if not first or "=" in first else (first, list(arguments[1:]))
     if command in ("version", "--version", "-V"):
         return "version", []
-    if command in HELP_WORDS or {"--help", "-h"} & set(settings):
-        return "help", settings if command in HELP_WORDS else [command]
+    if command in ("help", "--help", "-h"):
+        return "help", settings
+    if {"--help", "-h"} & set(settings):
+        return "help", [command]
     if command not in COMMANDS:
         check_written(arguments)
         close = difflib.get_close_matches(command, COMMANDS, n=1)
@@ -176,16 +177,12 @@ def check_written(arguments: Sequence[str]) -> None:
         from okkhor.hints import respell
         from okkhor.settings import SETTINGS
 
-        meant = respell(arguments, SETTINGS)
-        if meant:
+        if meant := respell(arguments, SETTINGS):
             raise ConfigError(f"settings are written key=value. Did you mean: {meant}")
 
 
 if __name__ == "__main__":
-    for stream in (
-        sys.stdout,
-        sys.stderr,
-    ):  # a log shows each line at once; \\u0995 where it can't hold Bengali
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    # a log file shows each line at once, and \\u0995 where it can't hold Bengali
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     os.environ["MPLBACKEND"] = "agg"  # a notebook's, such as widget, is no name to matplotlib here
     sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -93,29 +93,26 @@ def writable(folder: Path) -> Path:
 @contextmanager
 def holding(lock: Path) -> Iterator[None]:
     """Hold a lock file during the block. Where another process holds it, print which one, and wait for its end."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locking(lock))
-        except Timeout:
-            print(f"Waiting for {holder(lock)}, which holds {lock}", file=sys.stderr)
-            stack.enter_context(locking(lock, timeout=-1))
+    try:
+        held = locking(lock)
+    except Timeout:
+        print(f"Waiting for {holder(lock)}, which holds {lock}", file=sys.stderr)
+        held = locking(lock, timeout=-1)
+    with held:
         yield
 
 
-@contextmanager
-def locking(lock: Path, timeout: float = 0) -> Iterator[None]:
-    """Hold a lock file during the block. Raises filelock.Timeout where another process holds it; -1 waits for ever.
+def locking(lock: Path, timeout: float = 0) -> AbstractContextManager[object]:
+    """Hold a lock file until the end of `with`. Raises filelock.Timeout where another process does; -1 waits for ever.
 
     Where the file system has no flock, a file beside it, created exclusively, is the lock; a dead owner's is removed.
     """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(FileLock(lock, timeout, mode=0o664))  # the group may hold it too, whatever the umask is
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise
-            stack.enter_context(SoftFileLock(lock.with_name(f"{lock.name}.held"), timeout))
-        yield
+    try:
+        return FileLock(lock, timeout, mode=0o664).acquire()  # the group may hold it too, whatever the umask is
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        return SoftFileLock(lock.with_name(f"{lock.name}.held"), timeout).acquire()
 
 
 def holder(lock: Path) -> str:

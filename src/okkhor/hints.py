@@ -6,38 +6,27 @@ Imported where something is wrong: the default run does without.
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
-MEANT = {
-    "lr": "optimizer.learning_rate",
-    "wd": "optimizer.weight_decay",
-    "optim": "optimizer.name",
-    "optimiser": "optimizer.name",
-    "scheduler": "optimizer.schedule",
-    "bs": "train.batch_size",
-    "batchsize": "train.batch_size",
-    "num_epochs": "train.epochs",
-    "amp": "train.precision",
-    "fp16": "train.precision",
-    "threads": "train.num_threads",
-    "gpus": "launch.processes",
-    "num_gpus": "launch.processes",
-    "workers": "data.num_workers",
-    "img_size": "data.size",
-    "image_size": "data.size",
-    "data_dir": "data.root",
-    "path": "data.root",
-    "arch": "model.backbone",
-    "weights": "model.pretrained",
-    "preset": "config",
-    "output": "run",
-    "n_folds": "folds.num_folds",
-    "k": "folds.num_folds",
-    "augmentation": "augment.policy",
-    "data": "data.root",
-    "folds": "fold",
-    "model": "model.backbone",
-    "optimizer": "optimizer.name",
-    "augment": "augment.policy",
-}
+MEANT: dict[str, str] = dict(
+    (pair.partition("=")[0], pair.partition("=")[2])
+    for pair in [
+        "lr=optimizer.learning_rate",
+        "optim=optimizer.name",
+        "optimizer=optimizer.name",
+        "bs=train.batch_size",
+        "gpus=launch.processes",
+        "amp=train.precision",
+        "fp16=train.precision",
+        "workers=data.num_workers",
+        "img_size=data.size",
+        "image_size=data.size",
+        "data=data.root",
+        "data_dir=data.root",
+        "path=data.root",
+        "model=model.backbone",
+        "arch=model.backbone",
+        "folds=fold",
+    ]
+)
 """Other programs' names of settings; and the groups that are typed with a value of one of their settings."""
 
 

@@ -70,10 +70,11 @@ def was_launched() -> bool:
     """
     if int(os.environ.get("WORLD_SIZE") or 1) < 2 or not all(map(os.environ.get, LAUNCHED)):
         return False
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":  # started by hand: the process of rank 0 will answer
-        return True
     try:
-        socket.create_connection((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])), TIME_TO_ANSWER).close()
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # else the process of rank 0 will answer
+            socket.create_connection(
+                (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])), TIME_TO_ANSWER
+            ).close()
     except OSError:
         return False
     return True

@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -26,15 +26,9 @@ from okkhor.settings import load_config
 NUM_GUESSES = 5
 
 
-def compute_alone() -> None:
-    """Let this process compute in one thread: OpenMP's threads stay behind in a fork, and waiting for them hangs.
-
-    OpenCV notices a fork itself; setNumThreads(1) would wait for its threads.
-    """
-    torch.set_num_threads(1)
-
-
-os.register_at_fork(after_in_child=compute_alone)  # gunicorn's preload, multiprocessing
+# gunicorn's preload, multiprocessing: a fork has none of OpenMP's threads, and waiting for them hangs. OpenCV notices a
+# fork itself; its setNumThreads(1) would wait for its threads.
+os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 @dataclass(frozen=True)
