@@ -6,8 +6,8 @@ Imported where something is wrong: the default run does without.
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
-MEANT: dict[str, str] = dict(
-    (pair.partition("=")[0], pair.partition("=")[2])
+MEANT: dict[str, str] = {
+    pair.partition("=")[0]: pair.partition("=")[2]
     for pair in [
         "lr=optimizer.learning_rate",
         "optim=optimizer.name",
@@ -26,7 +26,7 @@ MEANT: dict[str, str] = dict(
         "arch=model.backbone",
         "folds=fold",
     ]
-)
+}
 """Other programs' names of settings; and the groups that are typed with a value of one of their settings."""
 
 
