@@ -5,7 +5,8 @@
 # The first start installs the packages into .venv. OKKHOR_PYTHON=/path/to/python uses a Python that has them already.
 # A relative path that you type starts in the folder you are in; one in a preset or a default, in the folder of this
 # file. config.yaml keeps a path relative to this folder where it is within, else absolute. `~` is your home.
-set -euo pipefail
+if [ -z "${BASH_VERSION:-}" ]; then exec bash "$0" "$@"; fi # sh run.sh, where sh is another shell
+set +o posix -euo pipefail # posix: where sh is bash
 
 say() { printf '%s\n' "$@" >&2; }
 fail() { say "$@"; exit 2; }
@@ -33,8 +34,10 @@ place() { local version && version=$(.venv/bin/python -V 2>/dev/null) && printf 
 requirements() { cat requirements.lock pyproject.toml | cksum; }
 is_ready() { [[ -f .venv/installed && $(place; requirements) == "$(<.venv/installed)" ]]; }
 
+# A person's settings of pip may name an index or a proxy, but no other place, and no requirement beside the lock's.
 pip_install() {
-    .venv/bin/python -m pip install --no-input "$@" >>.venv/install.log 2>&1 && return
+    env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_PYTHON -u PIP_CONSTRAINT -u PIP_REQUIREMENT -u PIP_REQUIRE_HASHES \
+        -u PYTHONHOME PIP_USER=0 PIP_DRY_RUN=0 .venv/bin/python -m pip install --no-input "$@" >>.venv/install.log 2>&1 && return
     tail -n 3 .venv/install.log >&2
     fail "The packages could not be installed; pip's whole report is $PWD/.venv/install.log" \
         "See that the network works and that 6 GB of disk are free, then start again."
@@ -78,6 +81,8 @@ elif ! is_ready; then
     [[ -w . && -w requirements.lock ]] || fail "You may not write to $PWD: copy the project to a folder of your own"
     set_up 9<>requirements.lock  # the file is also the lock against a second set-up
 fi
+
+export PYTHONUTF8=1 # our files, people's paths and our output are UTF-8, whatever the locale is
 
 # glibc gives large blocks back to the system at each free: a step of ResNet-34 on two cores then faults 85 MB of
 # gradients in again. Kept, the step is 1.2 times as fast (EXPERIMENTS.md).

@@ -9,7 +9,7 @@ PAGE = Path(__file__).with_suffix(".md")
 
 FLOORS = {
     **dict.fromkeys(("schema", "errors", "files", "processes"), 0),
-    **dict.fromkeys(("config", "config_checks", "config_field", "config_rendering", "settings"), 1),
+    **dict.fromkeys(("config", "config_checks", "config_field", "config_rendering", "hints", "settings"), 1),
     **dict.fromkeys(("predictions", "label_triples", "plots"), 1),
     **dict.fromkeys(("data", "rendering", "models", "training", "scoring"), 2),
     "pipeline": 3,

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.multiprocessing.spawn import spawn
 
-from okkhor.processes import usable_workers
+from okkhor.processes import usable_workers, was_launched
 from okkhor.training.distributed import join_world
 
+USES_AGENT = "TORCHELASTIC_USE_AGENT_STORE"
 CPU = torch.device("cpu")
 
 
@@ -71,3 +72,24 @@ def test_one_process_alone_is_a_world_too() -> None:
         assert world.add([3.0], CPU) == [3.0]
         assert world.gather("a") == ["a"]
         assert world.wrap(network := nn.Linear(1, 1), CPU) is network
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"RANK": "1"},
+        {"RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1"},
+        {"RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", USES_AGENT: "True"},
+    ],
+)
+def test_variables_that_another_launcher_left_over_make_no_world(
+    left: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm's, or those of a torchrun that has ended: a plain start waited for a group that wasn't there."""
+    for name, value in (left | {"WORLD_SIZE": "2"}).items():
+        monkeypatch.setenv(name, value)
+    assert not was_launched.__wrapped__()
+    if USES_AGENT in left:
+        with socket.create_server(("127.0.0.1", 0)) as agent:
+            monkeypatch.setenv("MASTER_PORT", str(agent.getsockname()[1]))
+            assert was_launched.__wrapped__()

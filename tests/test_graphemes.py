@@ -1,8 +1,10 @@
 """The label grammar, held against the real labels of the competition's graphemes."""
 
+import unicodedata
+
 import pytest
 
-from okkhor.rendering.graphemes import compose, decompose, order_by_coverage, read_graphemes
+from okkhor.rendering.graphemes import compose, decompose, label_grapheme, order_by_coverage, read_graphemes, spelling
 from okkhor.schema import HEADS
 
 
@@ -43,3 +45,14 @@ def test_a_few_graphemes_have_many_classes_of_each_head() -> None:
     few = order_by_coverage(read_graphemes())[:16]
     num_classes = [len({grapheme.labels[column] for grapheme in few}) for column in range(len(HEADS))]
     assert all(found >= least for found, least in zip(num_classes, (10, 8, 5), strict=True))
+
+
+def test_equal_spellings_have_equal_labels_and_no_two_graphemes_become_one() -> None:
+    """Keyboards write ড় as one sign or two, ো too; NFC changes 18 of the 1,295. র‍্য with its ZWJ is not র্য."""
+    graphemes = read_graphemes()
+    for form in ("NFC", "NFD"):
+        for grapheme in graphemes:
+            assert label_grapheme(unicodedata.normalize(form, grapheme.text) + "\u200c") == grapheme.labels
+    assert len({spelling(grapheme.text) for grapheme in graphemes}) == 1295
+    assert decompose("র‍্যা") != decompose("র্যা")
+    assert decompose("ক্\u200cত") is None  # a ZWNJ after a hasanta shows the hasanta: no conjunct

@@ -159,7 +159,14 @@ def test_a_signal_saves_tells_how_to_resume_and_the_same_command_resumes(trained
 
 
 @pytest.mark.slow
-def test_two_processes_predict_each_held_out_image_once_and_score_as_one_does(trained: Project) -> None:
+def test_two_processes_predict_each_held_out_image_once_and_score_as_one_does(
+    trained: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a hostname that no DNS knows, where they waited for ever, and with variables left over from Slurm."""
+    names = "lambda *_: 'no-dns-knows-this.invalid'"
+    (tmp_path / "sitecustomize.py").write_text(f"import socket\nsocket.gethostname = socket.getfqdn = {names}\n")
+    for name, value in {"PYTHONPATH": str(tmp_path), "WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "3"}.items():
+        monkeypatch.setenv(name, value)
     settings = ("config=smoke", "train.epochs=1", "train.precision=float32")
     output = trained.run("fold=4", *settings, "run=two", "launch.processes=2").stdout
     assert output.count("out of fold, fold4") == 1

@@ -72,6 +72,21 @@ def test_new_weights_are_not_taken_for_the_old_ones(untrained_run: str, photo: P
     assert okkhor.read(photo, run=untrained_run, fold=0).guesses != before.guesses
 
 
+def test_a_fork_after_a_reading_reads_too(untrained_run: str, photo: Path) -> None:
+    """gunicorn's preload, multiprocessing: OpenMP's threads don't follow into a fork, which waited for ever."""
+    code = """if True:
+    import multiprocessing, sys, okkhor, torch
+    torch.set_num_threads(2)
+    read = lambda: okkhor.read(*sys.argv[1:]).text
+    text = read()
+    child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(read() != text))
+    child.start(); child.join(60); child.kill(); print(text, child.exitcode)"""
+    environment = os.environ | {"PYTHONPATH": str(PROJECT / "src")}
+    command = [sys.executable, "-W", "ignore", "-c", code, str(photo), untrained_run]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout.endswith(" 0\n"), done.stdout + done.stderr
+
+
 def test_the_command_prints_for_each_image_what_the_call_returns(
     untrained_run: str, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

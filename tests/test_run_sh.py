@@ -18,7 +18,8 @@ PYTHON_NAMES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14
 # FAKE_VERSION: the version that it tells; FAKE_VENV, FAKE_PIP: what venv and pip do.
 FAKE_PYTHON = r"""#!/usr/bin/env bash
 printf '<%s>' "$@" >>"$FAKE_LOG"
-printf ' in %s, process %s, PYTHONPATH=%s\n' "$PWD" "$$" "${PYTHONPATH:-}" >>"$FAKE_LOG"
+pip=$(env | sort | grep '^PIP_' | tr '\n' ' ')
+printf ' in %s, process %s, PIP=%s, PYTHONPATH=%s\n' "$PWD" "$$" "$pip" "${PYTHONPATH:-}" >>"$FAKE_LOG"
 case "$1 $2" in
     -V*) echo "Python $FAKE_VERSION.1" ;;
     -c*) exec "$REAL_PYTHON" -c "
@@ -248,6 +249,42 @@ def test_a_colon_in_the_projects_path_does_not_part_it(project: Project) -> None
     environment = project.environment | {"OKKHOR_PYTHON": sys.executable, "PYTHONPATH": "/other"}
     found = subprocess.run([root / "run.sh"], cwd="/", env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == f"{root}/src/okkhor/__main__.py"
+
+
+def test_a_persons_settings_of_pip_move_nothing_out_of_the_environment(project: Project) -> None:
+    """PIP_USER, PIP_TARGET, PIP_PREFIX, PIP_DRY_RUN: the installation died and blamed the network. A proxy stays."""
+    places = {
+        "PIP_TARGET": "/x",
+        "PIP_PREFIX": "/x",
+        "PIP_ROOT": "/x",
+        "PIP_CONSTRAINT": "/x",
+        "PIP_REQUIRE_HASHES": "1",
+    }
+    status, stderr = project.run(PIP_USER="1", PIP_DRY_RUN="1", PIP_PROXY="http://proxy", **places)  # type: ignore[arg-type]
+    assert status == 0, stderr
+    for call in project.installs:
+        assert "PIP=PIP_DRY_RUN=0 PIP_PROXY=http://proxy PIP_USER=0 ," in call
+
+
+@pytest.mark.parametrize("shell", [["sh"], ["bash", "--posix"], ["env", "POSIXLY_CORRECT=1", "sh"], ["bash"]])
+def test_run_sh_works_from_any_shell(project: Project, shell: list[str]) -> None:
+    """`sh run.sh`: dash knows no pipefail."""
+    command, environment = [*shell, "run.sh", "train", "a=two  words"], project.environment | {"FAKE_PIP": "works"}
+    done = subprocess.run(command, cwd=project.root, env=environment, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert project.calls[-1].startswith("<-m><okkhor><train><a=two  words>")
+
+
+def test_a_clone_with_windows_line_ends_keeps_ours(tmp_path: Path) -> None:
+    """core.autocrlf=true made `#!/usr/bin/env bash\\r` of the first line."""
+    source, clone = tmp_path / "source", tmp_path / "clone"
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "core.autocrlf=true"]
+    subprocess.run([*git, "init", "-q", str(source)], check=True)
+    for name in (".gitattributes", "run.sh"):
+        shutil.copy(PROJECT / name, source)
+    for words in ("-C source add .", "-C source commit -qm a", "clone -q source clone"):
+        subprocess.run([*git, *words.split()], cwd=tmp_path, check=True)
+    assert b"\r" not in (clone / "run.sh").read_bytes()
 
 
 def test_run_sh_starts_from_any_folder_and_by_a_link_and_runs_in_the_project(project: Project, tmp_path: Path) -> None:

@@ -83,6 +83,24 @@ def test_the_fingerprint_follows_the_images_wherever_they_lie(tmp_path: Path) ->
     assert len(set(found.values())) == len(found)
 
 
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.dictionary(pa.uint32(), pa.large_string()), pa.large_string()])
+@pytest.mark.parametrize("place", [0, 1, 32_332])
+def test_an_image_id_as_polars_writes_it_in_any_place_beside_an_index_is_read(
+    tmp_path: Path, kind: pa.DataType, place: int
+) -> None:
+    """string_view and categorical; columns are found by name, so neither pixel nor id moves."""
+    names = [*PIXEL_COLUMNS[:place], "image_id", *PIXEL_COLUMNS[place:], "__index_level_0__"]
+    table = shard_table("Train", [5, 9]).append_column("__index_level_0__", pa.array([1, 2])).select(names)
+    index = table.schema.get_field_index("image_id")
+    table = table.set_column(index, pa.field("image_id", kind), table["image_id"].cast(kind))
+    write_shard(table, tmp_path / SHARD)
+    shard = open_first(tmp_path)
+    assert shard.image_ids.tolist() == ["Train_5", "Train_9"]
+    if place == 1:  # reading takes a second
+        ((_, images),) = read_images(shard, tmp_path)
+        np.testing.assert_array_equal(images, [paint_number(5), paint_number(9)])
+
+
 def retyped(column: int, kind: pa.DataType) -> pa.Schema:
     return SCHEMA.set(column, pa.field(SCHEMA.names[column], kind))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import Refused
+from helpers import Project, Refused
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -62,3 +62,23 @@ def test_the_rows_are_graphemes_and_the_columns_hands_by_the_seed_and_their_rang
 def test_a_subject_that_is_not_there_is_refused_with_those_that_are(refused: Refused) -> None:
     refused(["show smaple", "augment, sample"], show.main, ["smaple"])
     refused(["no subject is named", "augment, sample"], show.main, ["config=smoke"])
+
+
+@pytest.mark.parametrize("backend", ["widget", "module://ipympl.backend_nbagg"])
+def test_a_notebooks_backend_and_a_locale_without_utf_8_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    """MPLBACKEND stopped `show`, the first Bengali letter stopped `read` and `score`. ASCII gets escapes."""
+    for name, value in {
+        "LC_ALL": "POSIX",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONUTF8": "0",
+        "MPLBACKEND": backend,
+    }.items():
+        monkeypatch.setenv(name, value)
+    project = Project(tmp_path)
+    if backend != "widget":
+        monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    told = project.run("show", "sample", "config=smoke").stdout
+    assert any("\u0980" <= char <= "\u09ff" for char in told) == (backend == "widget")
+    assert ("\\u09" in told) == (backend != "widget")

@@ -50,6 +50,8 @@ HARMLESS: dict[str, Change] = {
     "pandas' index": add_column(""),
     "pandas' index, written again": lambda text: add_column("")(add_column("Unnamed: 0")(text)),
     "an index at the end": add_column("", last=True),
+    "semicolons, as Excel writes them in Europe": lambda text: b"\xef\xbb\xbf" + text.replace(b",", b";"),
+    "Excel's Unicode text": lambda text: text.replace(b",", b"\t").replace(b"\n", b"\r\n").decode().encode("utf-16"),
     "quotes": lambda text: text.replace(b"image_id", b'"image_id"'),
 }
 
@@ -93,7 +95,10 @@ READERS = {"train": read_train_table, "class_map": read_class_map, "test": read_
         ("train", lambda _: b"\xef\xbb\xbf", ["empty"]),
         ("train", drop_line(1), ["missing: image_id"]),
         ("train", lambda text: text.replace(b",grapheme\n", b"\n"), ["missing: grapheme"]),
-        ("train", lambda text: text.replace(b",", b";"), ["image_id;grapheme_root"]),
+        ("train", lambda text: text.replace(b",", b"|"), ["image_id|grapheme_root"]),
+        ("train", lambda _: b"PK\3\4\x14", ["a zip archive", "download", "Unpack it"]),
+        ("train", lambda _: b"\x1f\x8b\x08", ["a gzip archive"]),
+        ("train", lambda _: b"<!DOCTYPE html>", ["a web page"]),
         ("train", set_line(1, f"{HEADER},grapheme"), ["missing: none", "extra: grapheme."]),
         ("train", set_line(1, f"{HEADER},x,x"), ["and others, each once", "missing: none", "extra: x."]),
         ("train", add_column("", last=True, cell=""), ["column ''", "no index"]),

@@ -8,11 +8,17 @@ import difflib
 import errno
 import importlib
 import os
+import platform
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
 
+from okkhor import __version__
 from okkhor.errors import LOST_ANOTHER, ConfigError, InputError, first_line
+from okkhor.processes import was_launched
 
 COMMANDS = {
     "download": "download the competition's files with Kaggle's own client into input/bengaliai-cv19, and check them",
@@ -45,6 +51,8 @@ settings that people use most
   data.root=<folder>              in the competition's format    train.epochs=10  train.batch_size=64
 docs/settings.md lists all settings, with default, range and unit."""
 
+PRESETS = {"train": (), "prepare": (), "show": (), "bench": ("config=bench",), "degradation": ("config=degradation",)}
+"""The commands that put their settings over a preset, and what names it."""
 LONGEST = 1000  # characters of a message
 LOST_WORKER = ("DataLoader worker (pid", "DataLoader timed out", "shared memory(shm)")  # in what torch raises
 
@@ -64,23 +72,27 @@ MENDABLE = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command. Returns the exit status."""
+    was_launched()  # kept: after a failure, the launcher may no longer answer
     try:
         command, settings = split_command(arguments)
-        if command != "help":
+        if command == "version":
+            print(f"okkhor {__version__}, Python {platform.python_version()}")
+        elif command != "help":
+            check_settings(command, settings)
             importlib.import_module(f"okkhor.commands.{command}").main(settings)
         elif settings:
             importlib.import_module("okkhor.commands.help").main(settings, COMMANDS)
         else:
             print(HELP.format(commands="\n".join(f"  {name:12} {text}" for name, text in COMMANDS.items())))
     except KeyboardInterrupt:
-        if "LOCAL_RANK" not in os.environ:  # of several processes, the launcher alone prints it
+        if not was_launched():  # of several processes, the launcher alone prints it
             again = [argument for argument in arguments if argument.partition("=")[0] != "overwrite"]
             print(f"\nInterrupted. To resume: {shlex.join(['./run.sh', *again])}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # ./run.sh score | head: the reader has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at the end doesn't fail
         return 1
-    except (InputError, OSError, MemoryError, RuntimeError) as error:
+    except (InputError, OSError, MemoryError, RuntimeError, ModuleNotFoundError) as error:
         if has_lost_another(error):
             tell(f"Process {os.environ.get('RANK', '')}: {' '.join(str(error).split())}")  # NCCL's reason comes last
             return LOST_ANOTHER
@@ -97,6 +109,9 @@ def explain(error: Exception) -> str:
     name = type(error).__name__  # torch and concurrent.futures, whose errors have these names, are not imported here
     if isinstance(error, InputError):
         return f"{'Settings' if isinstance(error, ConfigError) else 'Input'}: {error}"
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("okkhor"):
+        install = f"{sys.executable} -m pip install -r requirements.lock"
+        return f"Packages: {sys.executable} lacks the package {error.name}. Install all, then start again:\n{install}"
     if isinstance(error, OSError):
         remedy = next((remedy for remedy, numbers in MENDABLE.items() if error.errno in numbers), "")
         return f"Files: {error.filename or 'writing'}: {error.strerror}. {remedy}" if remedy else ""
@@ -112,7 +127,7 @@ def has_lost_another(error: Exception) -> bool:
     """Whether this is one of several processes, and torch's gloo or NCCL can't reach another."""
     text = f"{type(error).__name__} {error}"
     is_distributed = text.startswith("Dist") or "gloo" in text or "NCCL" in text
-    return isinstance(error, RuntimeError) and "LOCAL_RANK" in os.environ and is_distributed
+    return isinstance(error, RuntimeError) and was_launched() and is_distributed
 
 
 def tell(text: str) -> None:
@@ -122,19 +137,53 @@ def tell(text: str) -> None:
 
 
 def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """Split off the command, `train` where none is named. Raises ConfigError for an unknown one."""
-    if not arguments or "=" in arguments[0]:
-        return "train", list(arguments)
-    command = arguments[0]
+    """Split off the command, `train` where a setting comes first. Raises ConfigError for an unknown one."""
+    first = arguments[0] if arguments else ""
+    command, settings = ("train", list(arguments)) if not first or "=" in first else (first, list(arguments[1:]))
+    if command in ("version", "--version", "-V"):
+        return "version", []
     if command in ("help", "--help", "-h"):
-        return "help", list(arguments[1:])
+        return "help", settings
+    if {"--help", "-h"} & set(settings):
+        return "help", [command]
     if command not in COMMANDS:
+        check_written(arguments)
         close = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise ConfigError(f"no command '{command}'.{hint} Commands: {', '.join(COMMANDS)}, test. See ./run.sh help.")
-    return command, list(arguments[1:])
+    return command, settings
+
+
+def check_settings(command: str, arguments: Sequence[str]) -> None:
+    """Raise ConfigError now for what is wrong with the settings alone: the command's imports take ten seconds."""
+    from okkhor.settings import load_arguments, load_config, select_folds  # here: they need packages
+
+    if command == "read":  # also takes paths, which may have a =
+        folder = Path(os.environ.get("OKKHOR_CALLER", "."))
+        arguments = [argument for argument in arguments if "=" in argument and not (folder / argument).exists()]
+    elif command == "show":
+        arguments = arguments[1:]
+    check_written(arguments)
+    if command not in PRESETS:
+        load_arguments(arguments)
+        return
+    with redirect_stdout(StringIO()):  # the command prints the preset
+        config = load_config([*PRESETS[command], *arguments])
+    select_folds(0 if config.fold is None else config.fold, config.folds.num_folds)
+
+
+def check_written(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for settings that are written in another way than key=value: fold 0, --fold=0."""
+    if not all(argument.partition("=")[2] and argument[0] not in "-=" for argument in arguments):
+        from okkhor.hints import respell
+        from okkhor.settings import SETTINGS
+
+        if meant := respell(arguments, SETTINGS):
+            raise ConfigError(f"settings are written key=value. Did you mean: {meant}")
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a log file shows each line at once
+    # a log file shows each line at once, and \\u0995 where it can't hold Bengali
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's, such as widget, is no name to matplotlib here
     sys.exit(main(sys.argv[1:]))

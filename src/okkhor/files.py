@@ -1,16 +1,19 @@
 """`replacing`, `replacing_folder`: files and folders appear whole or not at all. `holding`: one process at a time."""
 
+import errno
 import glob
+import math
 import os
 import shutil
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 
 @contextmanager
@@ -71,18 +74,45 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def holding(lock: Path) -> Iterator[None]:
-    """Hold a lock file during the block. Where another process holds it, print which one, and wait for its end."""
-    held = FileLock(lock)
-    try:
-        held.acquire(timeout=0)
-    except Timeout:
-        print(f"Waiting for {holder(lock)}, which holds {lock}", file=sys.stderr)
-        held.acquire()
+def where_allowed(path: Path) -> Iterator[None]:
+    """Let the block write to a path what can be made again. Where this user may not, print so and go on."""
     try:
         yield
-    finally:
-        held.release()
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        print(f"Note: {path} is not written: {os.strerror(error.errno)}.", file=sys.stderr)
+
+
+def writable(folder: Path) -> Path:
+    """Return the folder or, where this user may not write to it, the system's for temporary files."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return folder if os.access(there, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+
+
+@contextmanager
+def holding(lock: Path) -> Iterator[None]:
+    """Hold a lock file during the block. Where another process holds it, print which one, and wait for its end."""
+    try:
+        held = locking(lock)
+    except Timeout:
+        print(f"Waiting for {holder(lock)}, which holds {lock}", file=sys.stderr)
+        held = locking(lock, timeout=-1)
+    with held:
+        yield
+
+
+def locking(lock: Path, timeout: float = 0) -> AbstractContextManager[object]:
+    """Hold a lock file until the end of `with`. Raises filelock.Timeout where another process does; -1 waits for ever.
+
+    Where the file system has no flock, a file beside it, created exclusively, is the lock; a dead owner's is removed.
+    """
+    try:
+        return FileLock(lock, timeout, mode=0o664).acquire()  # the group may hold it too, whatever the umask is
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        return SoftFileLock(lock.with_name(f"{lock.name}.held"), timeout).acquire()
 
 
 def holder(lock: Path) -> str:
@@ -118,4 +148,15 @@ def allocate_images(path: Path, shape: tuple[int, int, int]) -> None:
     """Make an .npy file for uint8 images of this shape, with all of its space on the disk."""
     np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
     with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)  # a full disk is an error now, not a SIGBUS later
+        allocate(file.fileno(), path.stat().st_size - math.prod(shape), path.stat().st_size)
+
+
+def allocate(descriptor: int, start: int, stop: int) -> None:
+    """Give these bytes of a file, zeros so far, their space: a full disk is an error now, not a SIGBUS later."""
+    try:
+        os.posix_fallocate(descriptor, start, stop - start)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):  # EINVAL: the file system has none
+            raise
+        for place in range(start, stop, 2**22):
+            os.pwrite(descriptor, bytes(min(2**22, stop - place)), place)

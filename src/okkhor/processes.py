@@ -6,15 +6,19 @@ Standard library only: bound_to_this_process runs this file as a program, withou
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LAUNCHED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # environment variables, beside WORLD_SIZE
+TIME_TO_ANSWER = 10  # seconds
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
@@ -56,6 +60,24 @@ def signals_held_back(*numbers: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@cache
+def was_launched() -> bool:
+    """Whether torchrun, or ./run.sh with launch.processes, started this process as one of several.
+
+    Variables of another launcher may be left over: some are missing then, or torchrun's agent no longer answers.
+    """
+    if int(os.environ.get("WORLD_SIZE") or 1) < 2 or not all(map(os.environ.get, LAUNCHED)):
+        return False
+    try:
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # else the process of rank 0 will answer
+            socket.create_connection(
+                (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])), TIME_TO_ANSWER
+            ).close()
+    except OSError:
+        return False
+    return True
 
 
 def end_with_parent() -> None:

@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -101,12 +100,15 @@ class Draft:
     def take(self, key: str, value: Any, place: str, start: str = "") -> None:
         """Take a value that YAML gives. place: begins the message where it is refused. start: as for `convert`."""
         if key not in SETTINGS:
-            self.refuse(key, f"{place}: {explain_unknown(key)}")
+            from okkhor.hints import explain_unknown  # where something is wrong
+
+            self.refuse(key, f"{place}: {explain_unknown(key, SETTINGS, GROUPS, str(value))}")
             return
         try:
             self.values[key] = SETTINGS[key].convert(value, start)
         except ValueError as error:
-            self.refuse(key, f"{place}: {error}.")
+            is_list = isinstance(value, str) and ("," in value or "or" not in str(error)) and "a list" in str(error)
+            self.refuse(key, f"{place}: {error}.{f' Write {key}=[{value}].' if is_list else ''}")
 
     def refuse(self, key: str, problem: str) -> None:
         self.refused.add(key)
@@ -126,17 +128,6 @@ class Draft:
         if problems:
             raise ConfigError("\n".join(problems))
         return config
-
-
-def explain_unknown(key: str) -> str:
-    """Say that there is no such setting, and which one may have been meant."""
-    if key in GROUPS:
-        return f"{key} is a group of settings. They are listed by: ./run.sh help {key}"
-    last = key.rpartition(".")[2]
-    named_alike = [known for known in SETTINGS if known.rpartition(".")[2] == last]
-    close = named_alike or get_close_matches(key, [*SETTINGS, *GROUPS], n=1)
-    hint = f"Did you mean {' or '.join(close)}?" if close else "docs/settings.md lists all."
-    return f"there is no such setting. {hint}"
 
 
 def choose_preset() -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from okkhor.config_field import Setting
 from okkhor.errors import ConfigError
-from okkhor.settings import GROUPS, SETTINGS, explain_unknown
+from okkhor.hints import explain_unknown
+from okkhor.settings import GROUPS, SETTINGS
 
 
 def main(arguments: Sequence[str], commands: Mapping[str, str]) -> None:
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str], commands: Mapping[str, str]) -> None:
             lines.append(f"{name}: {describe_group(name)}")
         lines += [describe(one) for one in SETTINGS.values() if one.key == name or one.key.startswith(f"{name}.")]
         if not lines:
-            raise ConfigError(f"help {name[:100]}: {explain_unknown(name)}")
+            raise ConfigError(f"help {name[:100]}: {explain_unknown(name, SETTINGS, GROUPS)}")
         print("\n".join(lines))
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from okkhor.errors import ConfigError
 from okkhor.pipeline.prepared import prepare
 from okkhor.pipeline.train import check_settings, train_folds
+from okkhor.processes import was_launched
 from okkhor.settings import load_config, select_folds
-from okkhor.training.distributed import was_launched
 
 
 def main(arguments: Sequence[str]) -> None:

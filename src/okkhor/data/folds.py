@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from okkhor.config import FoldsConfig
-from okkhor.data.holdout import UNSEEN, check_groups_apart, check_held_out, hold_out_graphemes, split_by_group
 from okkhor.data.tables import check_cells, read_csv
 from okkhor.errors import InputError
 from okkhor.files import holding, replacing
@@ -18,6 +17,7 @@ from okkhor.label_triples import number_triples
 from okkhor.schema import HEADS
 
 FOLDS = Path("folds")
+UNSEEN = "unseen"  # the value of folds.scheme, and a word in the name of its folds file; such a split needs holdout.py
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ def load_folds(table: pd.DataFrame, root: Path, config: FoldsConfig) -> Folds:
     path = FOLDS / f"{'-'.join(filter(None, words))}.csv"
     made = pd.DataFrame({"image_id": table["image_id"], "fold": make_folds(table, config)})
     if config.scheme == UNSEEN:
+        from okkhor.data.holdout import hold_out_graphemes
+
         made["unseen_in"] = hold_out_graphemes(table, made["fold"].to_numpy(), config)
     path.parent.mkdir(parents=True, exist_ok=True)
     with holding(path.with_name(f".{path.name}.lock")):
@@ -89,6 +91,8 @@ def make_folds(table: pd.DataFrame, config: FoldsConfig) -> NDArray[np.int64]:
     if len(table) < config.num_folds:
         raise InputError(f"train.csv has {len(table)} images, too few for folds.num_folds={config.num_folds}.")
     if config.group:
+        from okkhor.data.holdout import split_by_group
+
         return split_by_group(table, config)
     numbers = np.zeros(len(table), np.int64)
     settings = {"n_splits": config.num_folds, "shuffle": True, "random_state": config.seed}
@@ -116,6 +120,8 @@ def read_folds(path: Path, table: pd.DataFrame, config: FoldsConfig) -> Folds:
         ordered = split.set_index("image_id").loc[table["image_id"]]
         numbers, unseen_in = ordered["fold"].to_numpy(), ordered["unseen_in"].to_numpy()
         if config.scheme == UNSEEN:
+            from okkhor.data.holdout import check_held_out
+
             check_held_out(table, numbers, unseen_in, path)
     except InputError as error:
         remedy = f"Delete {path} to have it made again; finished runs then can't be compared with new ones."
@@ -142,6 +148,8 @@ def audit_folds(table: pd.DataFrame, folds: Folds) -> Audit:
     num_folds = int(folds.numbers.max()) + 1
     sizes = np.bincount(folds.numbers, minlength=num_folds)
     if folds.group:
+        from okkhor.data.holdout import check_groups_apart
+
         check_groups_apart(table[folds.group], folds.numbers, folds.path)
     deviations, absent, single = {}, {}, {}
     for head in HEADS:

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from okkhor.config import FoldsConfig
 from okkhor.config_checks import is_name
+from okkhor.data.folds import UNSEEN
 from okkhor.data.tables import TRAIN_COLUMNS, check_cells
 from okkhor.errors import InputError
 from okkhor.label_triples import number_triples
 from okkhor.schema import HEAD_NAMES, HEADS
-
-UNSEEN = "unseen"  # the value of folds.scheme, and a word in the name of its folds file
 
 
 def hold_out_graphemes(table: pd.DataFrame, numbers: NDArray[np.int64], config: FoldsConfig) -> NDArray[np.int64]:

@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 
 from okkhor.data.tables import PLAIN_TEXT, PLAIN_TEXT_MEANS
 from okkhor.errors import InputError, first_line
+from okkhor.files import allocate
 from okkhor.schema import IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS
 
 PIXEL_COLUMNS = [str(pixel) for pixel in range(NUM_PIXELS)]
 EXPECTED_COLUMNS = ["image_id", *PIXEL_COLUMNS]
-INDEX_COLUMN = "__index_level_0__"  # the last column, in which pandas writes a table's index
+INDEX_COLUMN = re.compile(r"__index_level_\d__|Unnamed: 0|")  # into which pandas writes a table's index
 IMAGE_ID = re.compile(PLAIN_TEXT)  # as in the csv files; numpy gives each id as much room as the longest one has
 COLUMNS_PER_BLOCK = 512  # of uint8, decoded at a time: pyarrow's own memory grows with the columns, even of few rows
 IMAGES_PER_BLOCK = 1024  # 33 MB of pixels
@@ -126,7 +127,9 @@ def _open_parquet(path: Path, footer: bytes) -> Iterator[pq.ParquetFile]:
 
 
 def _check_columns(path: Path, schema: pa.Schema) -> None:
-    found = schema.names[:-1] if schema.names[-1:] == [INDEX_COLUMN] else schema.names
+    """Take image_id in any place and as any tool writes text (polars: string_view, categorical); pixels in order."""
+    found = [name for name in schema.names if not INDEX_COLUMN.fullmatch(name)]
+    found.sort(key="image_id".__ne__)  # stable: image_id comes first, the others stay in their order
     if found != EXPECTED_COLUMNS:
         pairs = enumerate(zip_longest(found, EXPECTED_COLUMNS, fillvalue="none"), start=1)
         place, (name, expected) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
@@ -135,7 +138,8 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
             f"{place} is '{name[:40]}', expected '{expected}'. The images would be scrambled. Take the original file."
         )
     types = dict(zip(schema.names, schema.types, strict=True))
-    if not (pa.types.is_string(types["image_id"]) or pa.types.is_large_string(types["image_id"])):
+    kind = types["image_id"].value_type if pa.types.is_dictionary(types["image_id"]) else types["image_id"]
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise InputError(f"{path}: image_id is {types['image_id']}, expected string.")
     wrong = next((name for name in PIXEL_COLUMNS if not pa.types.is_integer(types[name])), None)
     if wrong:
@@ -159,7 +163,7 @@ def _read_part(shard: Shard, footer: bytes, scratch: Path) -> Blocks:
     starts = range(0, num_images, IMAGES_PER_BLOCK)
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=scratch, buffering=0) as raw:
-        os.posix_fallocate(raw.fileno(), 0, num_images * NUM_PIXELS)  # a full disk is an error now, not in the middle
+        allocate(raw.fileno(), 0, num_images * NUM_PIXELS)  # a full disk is an error now, not in the middle
         widths = []
         for columns in _read_columns(shard, footer):
             widths.append(len(columns))

@@ -17,7 +17,11 @@ TRAIN_COLUMNS = ("image_id", *HEAD_NAMES, "grapheme")
 SUBMISSION_COLUMNS = ("row_id", "target")
 LAST_LABELS = {head.name: head.num_classes - 1 for head in HEADS}
 INDEX_NAMES = ("", "Unnamed: 0")  # of the column into which pandas writes a table's index
-
+OTHER_KINDS = {  # by a file's first bytes
+    b"PK\3\4": "a zip archive, as a download of one file is, or an Excel workbook. Unpack it, or save it as csv.",
+    b"\x1f\x8b": "a gzip archive. Unpack it.",
+    b"<": "a web page. Download the file itself.",
+}
 MAX_TEXT = 200  # characters of an id or a grapheme; Kaggle's longest has 12
 CONTROL = "\\x00-\\x1f\\x7f-\\x9f\u2028\u2029"
 PLAIN_TEXT = rf"-?[0-9]{{1,{MAX_TEXT}}}|[^=+@\-{CONTROL}][^{CONTROL}]{{0,{MAX_TEXT - 1}}}"
@@ -60,20 +64,25 @@ def read_csv(
 
 def _read_cells(path: Path, num_lines: int | None = None) -> pd.DataFrame:
     """Every cell as str. The header is the first row, because pandas would rename a column that occurs twice."""
-    text = io.StringIO(_read_text(path))
+    text = _read_text(path)
+    mark = next((mark for mark in ",;\t" if mark in text.partition("\n")[0]), ",")  # Excel's is the country's
     try:
-        return pd.read_csv(text, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, nrows=num_lines)
+        options = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
+        return pd.read_csv(io.StringIO(text), sep=mark, nrows=num_lines, **options)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: can't be read as csv: {str(error).strip()}. Take the original file.") from error
 
 
 def _read_text(path: Path) -> str:
     try:
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: not there. Expected the competition's files, see input/README.md.") from None
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}.") from error
+    if kind := next((kind for start, kind in OTHER_KINDS.items() if content.startswith(start)), ""):
+        raise InputError(f"{path}: is {kind}")
+    text = content.decode("utf-16" if content.startswith(b"\xff\xfe") else "utf-8-sig", errors="replace")
     if not text.strip():
         raise InputError(f"{path}: the file is empty. Take the original file.")
     broken = re.search("[\0\ufffd]", text)  # a zero byte, or the sign that decoding puts where the bytes are not UTF-8

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from okkhor.config import DecodeConfig
-from okkhor.files import replacing
+from okkhor.files import replacing, where_allowed
 from okkhor.label_triples import Labels, TripleCounts
 from okkhor.predictions import Predictions, read_note
 from okkhor.schema import HEAD_NAMES
@@ -56,7 +56,7 @@ def find_decision(path: Path, sources: Sources, make: Callable[[], Decision], an
             return decision_from_json(content)
     decision = make()
     text = json.dumps({"made_from": sources, **decision_to_json(decision)}, indent=1)
-    with replacing(path) as temporary:
+    with where_allowed(path), replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     return decision
 

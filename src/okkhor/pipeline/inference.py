@@ -19,6 +19,7 @@ from okkhor.config import DataConfig, ModelConfig
 from okkhor.data.competition import TestSet
 from okkhor.data.pixels import prepare_images
 from okkhor.data.shards import read_images
+from okkhor.files import writable
 from okkhor.models.network import create_network, place_network
 from okkhor.models.weights import GRAPHEME_LABELS, load_weights, read_weights
 from okkhor.predictions import Predictions, concatenate
@@ -81,7 +82,7 @@ class Networks:
 
 def predict_test(networks: Networks, test: TestSet) -> list[Predictions]:
     """Return a table of all test images for each network; the images are read once."""
-    return collect(tables for (tables,) in predict_blocks([networks], test, Path(networks.data.cache_dir)))
+    return collect(tables for (tables,) in predict_blocks([networks], test, writable(Path(networks.data.cache_dir))))
 
 
 def predict_blocks(members: Sequence[Networks], test: TestSet, scratch: Path) -> Iterator[list[list[Predictions]]]:

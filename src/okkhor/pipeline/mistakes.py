@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from okkhor.data.tables import read_class_map
-from okkhor.files import replacing
+from okkhor.files import replacing, where_allowed
 from okkhor.label_triples import TripleCounts, merge_triples
 from okkhor.pipeline.run import Run
 from okkhor.predictions import Predictions
@@ -37,10 +37,10 @@ def write_mistakes(run: Run, whole: Predictions, graphemes: Sequence[TripleCount
     texts = read_class_map(root) if (root / "class_map.csv").exists() else None
     tables = find_mistakes(whole, graphemes, texts)
     folder = run.folder / f"mistakes{run.suffix}"
-    folder.mkdir(exist_ok=True)
-    for name, table in tables.items():
-        with replacing(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.4f")
+    with where_allowed(folder):
+        for name, table in tables.items():
+            with replacing(folder / f"{name}.csv") as temporary:
+                table.to_csv(temporary, index=False, float_format="%.4f")
     errors = expected_calibration_error(tables["reliability"])
     print("\nExpected calibration error: " + ", ".join(f"{name} {errors[name]:.3f}" for name in HEAD_NAMES))
     print(f"{folder}: {', '.join(f'{name}.csv' for name in tables)}; the worst of each head:")

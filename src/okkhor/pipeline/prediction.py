@@ -5,6 +5,7 @@ from pathlib import Path
 from okkhor.config import Config
 from okkhor.data.competition import TestSet
 from okkhor.data.shards import fingerprint
+from okkhor.files import where_allowed
 from okkhor.pipeline.inference import Networks, load_network, predict_test
 from okkhor.pipeline.run import Run, choose_run_precision
 from okkhor.pipeline.scores import print_leaderboard
@@ -28,7 +29,8 @@ def predict_run(config: Config, run: Run, test: TestSet) -> None:
     path = run.submission(root)
     write_submission(submission, test.table, path)
     for fold, table in zip(run.folds, tables, strict=True):  # last: where they are, the submission is
-        write_predictions(table, decode(table.probabilities), run.test(fold, root), fingerprint(test.shards))
+        with where_allowed(run.test(fold, root)):
+            write_predictions(table, decode(table.probabilities), run.test(fold, root), fingerprint(test.shards))
     print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test.table)
 

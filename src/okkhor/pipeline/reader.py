@@ -1,13 +1,15 @@
 """`Reader`: what a run's networks read in an image of one grapheme; behind `./run.sh read`, the demo, okkhor.read."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from okkhor.data.photos import MOST_PIXELS, Photo, describe_photo, read_photo, scan_photo
@@ -22,6 +24,11 @@ from okkhor.scoring.ensembling import combine
 from okkhor.settings import load_config
 
 NUM_GUESSES = 5
+
+
+# gunicorn's preload, multiprocessing: a fork has none of OpenMP's threads, and waiting for them hangs. OpenCV notices a
+# fork itself; its setNumThreads(1) would wait for its threads.
+os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 @dataclass(frozen=True)

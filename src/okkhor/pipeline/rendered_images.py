@@ -17,7 +17,7 @@ from okkhor.pipeline.run import Run
 from okkhor.pipeline.training_set import TrainingSet
 from okkhor.rendering.drawing import FreshImages
 from okkhor.rendering.fonts import Face, find_faces, shapes_well
-from okkhor.rendering.graphemes import Grapheme, label_grapheme, read_graphemes, unseen_candidates
+from okkhor.rendering.graphemes import Grapheme, label_grapheme, read_graphemes, spelling, unseen_candidates
 from okkhor.schema import GRAPHEME, HEAD_NAMES
 
 
@@ -61,8 +61,8 @@ def choose_graphemes(config: Config, train: pd.DataFrame) -> list[Grapheme]:
             raise InputError(f"data.rendered_fraction: no font shapes the grapheme '{grapheme.text}' of {named}.")
     if named == "grammar":
         generator = np.random.default_rng(config.seed)
-        texts = {grapheme.text for grapheme in graphemes}
-        extra = [grapheme for grapheme in read_graphemes() if grapheme.text not in texts]  # a fold may hold them out
+        texts = {spelling(grapheme.text) for grapheme in graphemes}
+        extra = [one for one in read_graphemes() if spelling(one.text) not in texts]  # a fold may hold them out
         extra += unseen_candidates([*graphemes, *extra], generator)
         graphemes += [grapheme for grapheme in extra if any(shapes_well(face, grapheme.text) for face in faces)]
     return graphemes
@@ -79,7 +79,8 @@ def read_list(path: Path) -> list[Grapheme]:
         raise ConfigError(
             f"data.rendered_graphemes={path}: expected train, grammar, or a csv with the column grapheme."
         )
-    texts = read_csv(path, (GRAPHEME,))[GRAPHEME].drop_duplicates()
+    listed = read_csv(path, (GRAPHEME,))[GRAPHEME]
+    texts = listed[~listed.map(spelling).duplicated()]
     found = {text: label_grapheme(text) for text in texts}
     for text, labels in found.items():
         if labels is None:

@@ -8,24 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from okkhor.config import Config
 from okkhor.data.augmentation import parse_policy
 from okkhor.data.competition import TestSet
 from okkhor.data.shards import fingerprint
 from okkhor.errors import ConfigError, InputError, check_extra
-from okkhor.files import holder
+from okkhor.files import holder, locking
 from okkhor.models.network import create_network
 from okkhor.pipeline.fold import find_init_source, finish_fold, train_fold
 from okkhor.pipeline.prediction import predict_run
 from okkhor.pipeline.prepared import Prepared, prepare
 from okkhor.pipeline.run import Run, choose_run_precision, has_same_data, train_images, write_config
 from okkhor.predictions import IMAGES, read_note
+from okkhor.processes import was_launched
 from okkhor.schema import HEADS
 from okkhor.settings import differing_settings, load_stored
 from okkhor.training.device import choose_device
-from okkhor.training.distributed import World, join_world, was_launched
+from okkhor.training.distributed import World, join_world
 
 USAGE_SETTINGS = ("decode", "ensemble", "kaggle", "rehearse", "demo", "bench")  # of what is trained already
 FREE_SETTINGS = ("config", "fold", "run", "runs", "name", "submission", "overwrite", *USAGE_SETTINGS)
@@ -145,7 +146,7 @@ def hold(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / ".lock"
     try:
-        with FileLock(lock, timeout=0):
+        with locking(lock):
             yield
     except Timeout:
         raise InputError(f"{folder} is being trained by {holder(lock)}. Wait for it, or set run=<name>.") from None

@@ -5,6 +5,8 @@ The consonant diacritic says which of reph, ra-phala, ya-phala and chandrabindu 
 """
 
 import csv
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -73,22 +75,30 @@ def compose(labels: Sequence[int]) -> str:
     return before + roots[root] + joiner + after + vowels[vowel] + end
 
 
+def spelling(text: str) -> str:
+    """Return one text for all spellings that Unicode calls equal (ড়, ো), without a ZWNJ that separates nothing.
+
+    To compare with; what is kept stays as it came. A ZWNJ after a hasanta and a ZWJ make another grapheme: they stay.
+    """
+    return re.sub(f"(?<!{HASANTA})\u200c", "", unicodedata.normalize("NFD", text))
+
+
 @cache
 def _labels_by_text() -> Mapping[str, tuple[int, ...]]:
     """Return the labels of every text that `compose` makes; র্র has two triples, the one with reph counts."""
     triples = list(product(*(range(head.num_classes) for head in HEADS)))
-    return {compose(labels): labels for labels in reversed(triples)}
+    return {spelling(compose(labels)): labels for labels in reversed(triples)}
 
 
 def decompose(text: str) -> tuple[int, ...] | None:
     """Return (root, vowel, consonant) of a text by the label grammar; None if the grammar can't make the text."""
-    return _labels_by_text().get(text)
+    return _labels_by_text().get(spelling(text))
 
 
 def label_grapheme(text: str) -> tuple[int, ...] | None:
     """Return the labels of a text in the real train set, or those of the grammar; None if neither knows the text."""
-    known = {grapheme.text: grapheme.labels for grapheme in read_graphemes()}
-    return known.get(text) or decompose(text)
+    known = {spelling(grapheme.text): grapheme.labels for grapheme in read_graphemes()}
+    return known.get(spelling(text)) or decompose(text)
 
 
 def order_by_coverage(graphemes: Sequence[Grapheme]) -> list[Grapheme]:
@@ -114,13 +124,15 @@ def unseen_candidates(train: Sequence[Grapheme], generator: np.random.Generator)
     is new. A vowel and a consonant diacritic that never occur together make no grapheme.
     """
     known = [grapheme.labels for grapheme in read_graphemes()]
-    texts = {grapheme.text for grapheme in read_graphemes()}  # র্যো has labels that the grammar doesn't give it
+    texts = {
+        spelling(grapheme.text) for grapheme in read_graphemes()
+    }  # র্যো has labels that the grammar doesn't give it
     pairs = {(i, j, labels[i], labels[j]) for labels in known for i, j in combinations(range(len(HEADS)), 2)}
     classes = [sorted({grapheme.labels[column] for grapheme in train}) for column in range(len(HEADS))]
     likely: list[Grapheme] = []
     possible: list[Grapheme] = []
     for labels in sorted(set(product(*classes)) - set(known)):
         missing = [(i, j) for i, j in combinations(range(len(HEADS)), 2) if (i, j, labels[i], labels[j]) not in pairs]
-        if (1, 2) not in missing and compose(labels) not in texts and decompose(compose(labels)) == labels:
+        if (1, 2) not in missing and spelling(compose(labels)) not in texts and decompose(compose(labels)) == labels:
             (possible if missing else likely).append(Grapheme(compose(labels), labels))
     return [some[i] for some in (likely, possible) for i in generator.permutation(len(some))]

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from okkhor.errors import ConfigError
-from okkhor.training.distributed import was_launched
+from okkhor.processes import was_launched
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ def choose_device(name: str, is_used: bool = True) -> torch.device:
         return torch.device("cpu")
     from okkhor.training.gpu import check_gpu  # where there is one
 
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if chosen == "cuda" else torch.device(chosen)
+    local_rank = int(os.environ["LOCAL_RANK"]) if was_launched() else 0
+    device = torch.device("cuda", local_rank) if chosen == "cuda" else torch.device(chosen)
     check_gpu(device, name, is_used)
     return device
 

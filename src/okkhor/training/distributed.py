@@ -1,6 +1,5 @@
 """World: the processes that train one network together, each on its share of every batch."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from okkhor.processes import was_launched
 
 T = TypeVar("T")
 
@@ -56,11 +57,6 @@ class World:
         if self.size == 1:
             return network
         return DistributedDataParallel(network, device_ids=[device.index] if device.type == "cuda" else None)
-
-
-def was_launched() -> bool:
-    """Whether torchrun, or ./run.sh with launch.processes, started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 @contextmanager

@@ -3,9 +3,9 @@
 import torch
 
 from okkhor.errors import ConfigError, first_line
-from okkhor.training.distributed import was_launched
+from okkhor.processes import was_launched
 
-OLDER_CARDS = "--index-url https://download.pytorch.org/whl/cu126"
+OLDER_CARDS = "the wheels for CUDA 12.6 (cu126)"
 """PyPI's torch 2.14 begins with sm_75 (T4). The wheels for CUDA 12.6 have kernels for P100 (sm_60) and V100 (sm_70)."""
 
 
@@ -34,7 +34,7 @@ def _explain(device: torch.device, error: Exception) -> str:
         card, (major, minor) = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
         return (
             f"{version} has kernels for {', '.join(torch.cuda.get_arch_list())}, and {card} is sm_{major}{minor}. "
-            f"Install a torch that fits: pip install torch {OLDER_CARDS}"
+            f"Install a torch that fits: {OLDER_CARDS}."
         )
     return (
         f"{version} can't compute on GPU {device.index}: {first_line(error)} Does the driver fit this torch, and has "

@@ -31,6 +31,7 @@ def launch(command: str, arguments: Sequence[str], processes: int) -> None:
         run_id="okkhor",
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",  # any free port
+        local_addr="localhost",  # else the processes look for each other by a hostname, which no DNS may know
         max_restarts=0,
         monitor_interval=0.1,
         signals_to_handle=",".join(number.name for number in SIGNALS if getsignal(number) is not SIG_IGN),
