@@ -8,6 +8,7 @@ import torch
 
 from okkhor.errors import ConfigError
 from okkhor.kaggle.kernel import choose_kernel_device
+from okkhor.processes import was_launched
 from okkhor.training.device import choose_device, choose_precision
 
 CUDA = torch.device("cuda", 0)
@@ -70,8 +71,10 @@ def test_the_card_becomes_the_current_one_and_each_process_needs_its_own(
     assert choose_device("cuda:1") == torch.device("cuda", 1)
     assert choose_device("cuda", is_used=False) == CUDA  # by the launcher, which computes nothing
     assert current == [torch.device("cuda", 1)]
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    monkeypatch.setenv("LOCAL_RANK", "2")
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "2")
+    for module in ("device", "gpu"):  # without its cache
+        monkeypatch.setattr(f"okkhor.training.{module}.was_launched", was_launched.__wrapped__)
     with pytest.raises(ConfigError, match=r"no GPU 2 here, torch sees 2\. Start at most 2 processes"):
         choose_device("auto")
 

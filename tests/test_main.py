@@ -44,8 +44,9 @@ def test_one_of_several_processes_tells_what_nccl_says(tmp_path: Path, monkeypat
     def fail(_: object) -> None:
         raise RuntimeError("NCCL error in: NCCLUtils.cpp:94\nLast error:\nError while creating shared memory segment")
 
+    (tmp_path / "configs").symlink_to(PROJECT / "configs")
     monkeypatch.setattr(prepare, "load_config", fail)
-    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr("okkhor.__main__.was_launched", lambda: True)
     monkeypatch.setenv("RANK", "1")
     found = call(tmp_path, "prepare")
     assert found.returncode == LOST_ANOTHER
