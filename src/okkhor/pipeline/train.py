@@ -82,7 +82,7 @@ def run_fold(config: Config, prepared: Prepared, fold: int, world: World) -> Non
 
 
 def is_predicted(table: Path, test: TestSet) -> bool:
-    return table.exists() and read_note(table, IMAGES) in ("", fingerprint(test.shards))  # "": of version 0.2.0
+    return table.exists() and read_note(table, IMAGES) in ("", fingerprint(test.shards))  # "": of 0.1.0
 
 
 def check_settings(config: Config, folds: Sequence[int]) -> None:
