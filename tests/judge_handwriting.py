@@ -1,4 +1,4 @@
-"""Print how a run reads real handwriting: python tests/judge_handwriting.py <run or variant> [fold] [worst roots, 20]
+"""Print how a run reads real handwriting: python tests/judge_handwriting.py <run or variant> [worst roots, 20]
 
 The images lie beside the project, in ../shared/handwriting; nothing trains on them. Call it in the project's folder. It
 judges by the most probable class. Half A of the writers may steer a choice; half B then tells what the choice is worth.
@@ -54,8 +54,8 @@ def print_worst_roots(texts: list[str], truth: NDArray[np.int64], decoded: NDArr
         print(f"  {texts[root]:8}{(truth == root).sum():5} images  {recall:.2f}  {mistakes}")
 
 
-def main(name: str, fold: str | None = None, num_worst: str = "20") -> None:
-    run, texts = Run.open(name, fold), read_class_map(SHARED / "competition")["grapheme_root"]
+def main(name: str, num_worst: str = "20") -> None:
+    run, texts = Run.open(name, None), read_class_map(SHARED / "competition")["grapheme_root"]
     print(f"  {'':32}{'images':>7}{'score':>9}{'root':>9}{'vowel':>9}{'cons.':>9}   95 of 100 draws of the root")
     for source in SETS:
         table = pd.read_parquet(SHARED / f"handwriting/{source}.parquet")

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from okkhor.errors import InputError
 
-BYTES_AT_ONCE = 1 << 23  # of the footer: about 3 row groups
+BYTES_AT_ONCE = 1 << 22  # of the footer: 1 or 2 row groups
 NUMBER = rb"([\x80-\xff]*[\x00-\x7f])"  # Thrift's compact protocol: 7 bits a byte, the last one below 128
 LIST = b"\x19\xfc"  # the next field is a list of structs, whose length follows
 SCHEMA = re.compile(rb"\x15" + NUMBER + LIST + NUMBER)  # the format's version; the columns and their root

@@ -65,8 +65,8 @@ def save_state(path: Path, progress: Progress, stateful: Mapping[str, Any]) -> N
     with replacing(path) as temporary, temporary.open("wb") as file:
         try:
             torch.save({"progress": asdict(progress), **states}, file)
-        except RuntimeError as error:  # torch's own, raised while it handles the system's
-            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+        except RuntimeError as error:  # torch's own, raised while it handles another: a full disk, a killed worker
+            raise error.__context__ or error from None
 
 
 def load_state(path: Path, stateful: Mapping[str, Any]) -> Progress:
