@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ./run.sh [command] key=value ...       run a command of the pipeline; the default command is train
-# ./run.sh test [pytest arguments]       run the quick tests (about 6 minutes)
-# ./run.sh test all [pytest arguments]   run all tests (about 20 minutes): also damaged files, kills, full sizes, browser
+# ./run.sh test [pytest arguments]       run the quick tests (about 7 minutes)
+# ./run.sh test all [pytest arguments]   run all tests (about 30 minutes): also damaged files, kills, full sizes, browser
 # The first start installs the packages into .venv. OKKHOR_PYTHON=/path/to/python uses a Python that has them already.
 # A relative path that you type starts in the folder you are in; one in a preset or a default, in the folder of this
 # file. config.yaml keeps a path relative to this folder where it is within, else absolute. `~` is your home.
