@@ -6,26 +6,23 @@ Imported where something is wrong: the default run does without.
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
-MEANT: dict[str, str] = {
-    pair.partition("=")[0]: pair.partition("=")[2]
-    for pair in [
-        "lr=optimizer.learning_rate",
-        "optim=optimizer.name",
-        "optimizer=optimizer.name",
-        "bs=train.batch_size",
-        "gpus=launch.processes",
-        "amp=train.precision",
-        "fp16=train.precision",
-        "workers=data.num_workers",
-        "img_size=data.size",
-        "image_size=data.size",
-        "data=data.root",
-        "data_dir=data.root",
-        "path=data.root",
-        "model=model.backbone",
-        "arch=model.backbone",
-        "folds=fold",
-    ]
+MEANT = {
+    "lr": "optimizer.learning_rate",
+    "optim": "optimizer.name",
+    "optimizer": "optimizer.name",
+    "bs": "train.batch_size",
+    "gpus": "launch.processes",
+    "amp": "train.precision",
+    "fp16": "train.precision",
+    "workers": "data.num_workers",
+    "img_size": "data.size",
+    "image_size": "data.size",
+    "data": "data.root",
+    "data_dir": "data.root",
+    "path": "data.root",
+    "model": "model.backbone",
+    "arch": "model.backbone",
+    "folds": "fold",
 }
 """Other programs' names of settings; and the groups that are typed with a value of one of their settings."""
 

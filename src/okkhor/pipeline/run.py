@@ -181,19 +181,13 @@ def check_same_split(config: Config, other: Run, fold: int, key: str) -> None:
         )
 
 
-def train_images(config: Config) -> str:
-    """Find the fingerprint of the data folder's train images and labels."""
-    root = Path(config.data.root)
-    return fingerprint(open_shards(root, "train"), root / "train.csv")
-
-
 def has_same_data(config: Config, run: Run, fold: int) -> bool:
     """Whether a fold was trained on the images of config.data.root, wherever they were then."""
-    root = load_stored(run.config_file(fold)).data.root
-    if Path(root).resolve() == Path(config.data.root).resolve():
+    root = Path(config.data.root)
+    if Path(load_stored(run.config_file(fold)).data.root).resolve() == root.resolve():
         return True
     noted = read_yaml(run.config_file(fold)).get("environment", {}).get("train_images")
-    return noted is not None and noted == train_images(config)
+    return noted is not None and noted == fingerprint(open_shards(root, "train"), root / "train.csv")
 
 
 def write_config(config: Config, path: Path, images: str = "unknown") -> None:

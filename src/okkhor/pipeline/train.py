@@ -20,7 +20,7 @@ from okkhor.models.network import create_network
 from okkhor.pipeline.fold import find_init_source, finish_fold, train_fold
 from okkhor.pipeline.prediction import predict_run
 from okkhor.pipeline.prepared import Prepared, prepare
-from okkhor.pipeline.run import Run, choose_run_precision, has_same_data, train_images, write_config
+from okkhor.pipeline.run import Run, choose_run_precision, has_same_data, write_config
 from okkhor.predictions import IMAGES, read_note
 from okkhor.processes import was_launched
 from okkhor.schema import HEADS
@@ -72,7 +72,8 @@ def run_fold(config: Config, prepared: Prepared, fold: int, world: World) -> Non
         else:
             if world.is_main:
                 clear(folder, "*" if not run.is_begun(fold) else ".*.tmp")  # what a killed process left
-                write_config(config, run.config_file(fold), train_images(config))
+                images = fingerprint(prepared.train.shards, Path(config.data.root) / "train.csv")
+                write_config(config, run.config_file(fold), images)
             train_fold(config, prepared, fold, choose_run_precision(config, is_training=True), world)
             if world.is_main:
                 finish_fold(folder)
