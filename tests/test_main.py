@@ -110,3 +110,18 @@ def test_a_python_without_the_packages_is_told_what_it_lacks() -> None:
     assert "lacks the package yaml" in found.stderr
     assert "requirements.lock" in found.stderr
     assert len(found.stderr.splitlines()) == 2
+
+
+def test_a_ctrl_c_that_python_drops_in_a_weak_references_callback_comes_again() -> None:
+    code = """if True:
+        import os, signal, sys, time, weakref
+        from okkhor.processes import send_interrupt_again
+
+        sys.unraisablehook = send_interrupt_again
+        thing = set()
+        kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+        del thing
+        time.sleep(60)"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert ended.stderr.endswith("line 9, in <module>\nKeyboardInterrupt\n")
+    assert "ignored" not in ended.stderr

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from okkhor import __version__
 from okkhor.errors import LOST_ANOTHER, ConfigError, InputError, first_line
-from okkhor.processes import was_launched
+from okkhor.processes import send_interrupt_again, was_launched
 
 COMMANDS = {
     "download": "download the competition's files with Kaggle's own client into input/bengaliai-cv19, and check them",
@@ -185,5 +185,6 @@ def check_written(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     # a log file shows each line at once, and \\u0995 where it can't hold Bengali
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    sys.unraisablehook = send_interrupt_again
     os.environ["MPLBACKEND"] = "agg"  # a notebook's, such as widget, is no name to matplotlib here
     sys.exit(main(sys.argv[1:]))

@@ -62,6 +62,16 @@ def signals_held_back(*numbers: signal.Signals) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def send_interrupt_again(lost: "sys.UnraisableHookArgs") -> None:
+    """`sys.unraisablehook` that sends SIGINT again: Python drops a Ctrl-C in the callback of a weak reference."""
+    if lost.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(lost)
+        return
+    again = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))  # seconds, so that the callback has ended
+    again.daemon = True
+    again.start()
+
+
 @cache
 def was_launched() -> bool:
     """Whether torchrun, or ./run.sh with launch.processes, started this process as one of several.
