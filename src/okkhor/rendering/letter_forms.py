@@ -27,6 +27,7 @@ SHORTEST = 5  # points: a shorter rest of a stroke is dropped
 # Conjuncts, in units of a letter's box:
 PLACES = {
     "beside": (((0.0, 0.05), (0.62, 0.85)), ((0.40, 0.08), (0.60, 0.95))),
+    "diagonal": (((0.0, 0.05), (0.62, 0.55)), ((0.34, 0.42), (0.66, 0.58))),
     "above": (((0.0, 0.0), (0.90, 0.56)), ((0.18, 0.52), (0.82, 0.62))),
 }
 """(left top corner, size) of the first and of the second letter."""
@@ -58,8 +59,10 @@ def read_forms() -> Mapping[str, Form]:
     }
     for conjunct, layouts in conjuncts.items():
         first, second = (forms[letter].variants for letter in conjunct.split(HASANTA))
-        variants = (variant for layout in layouts for variant in join_letters(first, second, layout))
-        forms[conjunct] = Form(tuple(variants), "letters")
+        joined = tuple(variant for layout in layouts for variant in join_letters(first, second, layout))
+        own = forms.get(conjunct, Form((), "letters"))  # its own forms come as often as the joined ones
+        times = len(joined) // len(own.variants) if own.variants else 0
+        forms[conjunct] = Form(joined + own.variants * max(times, 1), own.kind)
     return forms
 
 
@@ -67,15 +70,23 @@ def join_letters(first: Sequence[Variant], second: Sequence[Variant], layout: st
     """Yield a form of a conjunct for each pair of its letters' forms, without a head line; layout: a key of PLACES."""
     for one, other in product(first, second):
         one, other = (tuple(without_head_line(strokes)) for strokes in (one, other))
-        if layout == "beside":  # the second letter's first stroke serves as its stem
-            one = tuple(
-                stroke for stroke in one if np.ptp(stroke[:, 0]) >= STEEP or np.ptp(stroke[:, 1]) <= STEM_HEIGHT
+        (corner, size), (other_corner, other_size) = PLACES[layout]
+        if layout != "above":  # the second letter's first stroke serves as its stem
+            one = tuple(stroke for stroke in one if not is_stem(stroke))
+        placed = [np.array(corner) + stroke * size for stroke in one]
+        for stroke in other:
+            reaches_up = layout == "diagonal" and is_stem(stroke)  # to the head line
+            placed.append(
+                np.array((other_corner[0], 0.0)) + stroke * (other_size[0], 1.0)
+                if reaches_up
+                else np.array(other_corner) + stroke * other_size
             )
-        yield tuple(
-            np.array(corner) + stroke * size
-            for strokes, (corner, size) in zip((one, other), PLACES[layout], strict=True)
-            for stroke in strokes
-        )
+        yield tuple(placed)
+
+
+def is_stem(stroke: NDArray[np.float64]) -> bool:
+    """Whether a stroke (N, 2), in units of a letter's box, is upright and as high as the letter."""
+    return bool(np.ptp(stroke[:, 0]) < STEEP and np.ptp(stroke[:, 1]) > STEM_HEIGHT)
 
 
 def without_head_line(strokes: Variant) -> Iterator[NDArray[np.float64]]:
