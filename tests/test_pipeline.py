@@ -31,8 +31,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_a_fold_leaves_every_file_that_people_rely_on(trained: Project) -> None:
     folder = trained.folder / "runs/smoke/fold0"
-    names = {"config.yaml", "log.jsonl", "metrics.json", "model.safetensors", "oof.parquet", "state.pt", "test.parquet"}
-    assert names <= {path.name for path in folder.iterdir()}
+    names = {"config.yaml", "log.jsonl", "metrics.json", "model.safetensors", "oof.parquet", "test.parquet"}
+    found = {path.name for path in folder.iterdir()}
+    assert names <= found
+    assert "state.pt" not in found  # of use until the fold is finished
     assert not list(trained.folder.rglob("*.tmp"))
     scores = json.loads((folder / "metrics.json").read_text())
     assert scores["score"] == pytest.approx(sum(head.score_weight * scores[head.name] for head in HEADS) / 4)
@@ -49,7 +51,10 @@ def test_a_finished_fold_is_kept_and_not_taken_for_one_of_other_settings(trained
     weights = trained.folder / "runs/smoke/fold0/model.safetensors"
     before = weights.stat().st_mtime_ns
     smoke = ("config=smoke", "train.epochs=1")
-    assert "is finished and kept" in trained.call("fold=0", *smoke).stdout
+    told = trained.call("fold=0", *smoke).stdout
+    assert "is finished and kept" in told
+    assert "smoke, out of fold, 2 of 5 folds" in told
+    assert told.splitlines()[-1].startswith("Next: ./run.sh score run=smoke")
     assert weights.stat().st_mtime_ns == before
     error = trained.call("fold=0", *smoke, "data.size=40", status=2).stderr
     assert "begun with other settings (data.size)" in error
@@ -60,9 +65,12 @@ def test_a_finished_fold_is_kept_and_not_taken_for_one_of_other_settings(trained
 
 
 def test_score_ensemble_and_predict_agree_with_each_other(trained: Project) -> None:
+    joint = trained.read("submissions/smoke.csv")  # of both folds, which one command has trained
     scored = trained.call("score", "run=smoke").stdout
     assert [line.split()[0] for line in scored.splitlines()[2:5]] == ["fold", "fold", "all"]
-    trained.call("predict", "run=smoke", "data.root=input/smoke")
+    predicted = trained.call("predict", "run=smoke", "data.root=input/smoke").stdout
+    assert "submissions/smoke.csv: 180 rows by 2 of 5 folds" in predicted
+    assert trained.read("submissions/smoke.csv").equals(joint)
     trained.call("ensemble", "runs=[smoke]", "name=one")
     assert trained.read("submissions/smoke.csv").equals(trained.read("submissions/one.csv"))
     leaderboard = trained.call("score", "submission=submissions/one.csv", "data.root=input/smoke").stdout

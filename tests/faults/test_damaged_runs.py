@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from damage import BYTE_DAMAGE, call_told, check_error, damage_file
 from helpers import assert_same, make_predictions
 from stages import FOLD, SAMPLE, STAGES, WEIGHTS, UndisturbedStages, read_made
+from torch import nn
 
 from okkhor.config import FoldsConfig
 from okkhor.data.folds import read_folds
 from okkhor.errors import InputError
 from okkhor.predictions import read_predictions, write_predictions
 from okkhor.scoring.decoding import decode
+from okkhor.training.checkpoint import Progress, load_state, save_state
 
 pytestmark = pytest.mark.slow
 
@@ -32,11 +35,10 @@ def project(undisturbed: UndisturbedStages, tmp_path_factory: pytest.TempPathFac
 def damaged(project: Path, name: str, seed: int) -> Iterator[Path]:
     """Damage a file of the project until the test has ended."""
     (path,) = project.glob(name)
-    kept = {file: file.read_bytes() for file in (path, project / FOLD / "metrics.json")}
-    damage_file(path, kept[path], seed)
+    kept = path.read_bytes()
+    damage_file(path, kept, seed)
     yield path
-    for file, content in kept.items():
-        file.write_bytes(content)
+    path.write_bytes(kept)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -46,7 +48,6 @@ def damaged(project: Path, name: str, seed: int) -> Iterator[Path]:
         (WEIGHTS, "predict"),
         (f"{FOLD}/oof.parquet", "ensemble"),
         (f"{FOLD}/test.parquet", "ensemble"),
-        (f"{FOLD}/state.pt", "train"),
         (f"{FOLD}/graphemes.csv", "ensemble"),
         ("runs/.cache/smoke-*/images.npy", "cache and folds"),
         ("runs/.cache/smoke-*/images.crc32", "cache and folds"),
@@ -55,13 +56,24 @@ def damaged(project: Path, name: str, seed: int) -> Iterator[Path]:
 def test_a_command_refuses_a_damaged_file_or_makes_the_same_files_as_from_the_whole_one(
     project: Path, undisturbed: UndisturbedStages, damaged: Path, stage: str
 ) -> None:
-    if stage == "train":
-        (project / FOLD / "metrics.json").unlink()  # as if killed after its last epoch
     found = call_told(project, *STAGES[stage].arguments)
     if found.returncode == 2:
         assert damaged.name in found.stderr
     elif damaged.name != "graphemes.csv":  # another number in it is read
         assert read_made(project, STAGES[stage]) == undisturbed[stage].made
+
+
+@pytest.mark.parametrize("seed", range(10 * len(BYTE_DAMAGE)))
+def test_a_damaged_state_is_refused_or_read_as_written(tmp_path: Path, seed: int) -> None:
+    path, network, read = tmp_path / "state.pt", nn.Linear(9, 9), nn.Linear(9, 9)
+    save_state(path, Progress(), {"network": network})
+    damage_file(path, path.read_bytes(), seed)
+    try:
+        load_state(path, {"network": read})
+    except InputError as error:
+        check_error(error, path.name)
+    else:
+        assert torch.equal(read.weight, network.weight)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

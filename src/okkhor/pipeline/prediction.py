@@ -9,7 +9,7 @@ from okkhor.files import where_allowed
 from okkhor.pipeline.inference import Networks, load_network, predict_test
 from okkhor.pipeline.run import Run, choose_run_precision
 from okkhor.pipeline.scores import print_leaderboard
-from okkhor.predictions import write_predictions
+from okkhor.predictions import Predictions, write_predictions
 from okkhor.scoring.decoding import decode
 from okkhor.scoring.ensembling import combine
 from okkhor.scoring.submission import make_submission, write_submission
@@ -21,17 +21,23 @@ def predict_run(config: Config, run: Run, test: TestSet) -> None:
     config: the run's settings, as the person changed them: data.root, decode.rule, train.device ...
     """
     root = Path(config.data.root)
-    decision = run.decision(config.decode)  # first: what is missing is told before the hours, not after
+    run.decision(config.decode)  # first: what is missing is told before the hours, not after
     networks = open_networks(config, run)
     tables = predict_test(networks, test)
-    mean = combine(tables, names=list(networks.by_name))
-    submission = make_submission(test.table, mean.image_ids, decision.decide(mean))
-    path = run.submission(root)
-    write_submission(submission, test.table, path)
+    submit_mean(config, run, test, combine(tables, names=list(networks.by_name)))
     for fold, table in zip(run.folds, tables, strict=True):  # last: where they are, the submission is
         with where_allowed(run.test(fold, root)):
             write_predictions(table, decode(table.probabilities), run.test(fold, root), fingerprint(test.shards))
-    print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
+
+
+def submit_mean(config: Config, run: Run, test: TestSet, mean: Predictions) -> None:
+    """Write the submission of the mean of a run's folds, as the run's decision says; print its local score."""
+    root = Path(config.data.root)
+    submission = make_submission(test.table, mean.image_ids, run.decision(config.decode).decide(mean))
+    path = run.submission(root)
+    write_submission(submission, test.table, path)
+    folds = f"{len(run.folds)} of {config.folds.num_folds} folds"
+    print(f"{path}: {len(submission):,} rows by {folds}, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test.table)
 
 
