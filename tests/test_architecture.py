@@ -30,6 +30,7 @@ IMPORTED_WHERE_ASKED_FOR = {
     "data/shards.py: okkhor.data.row_groups",
     "data/folds.py: okkhor.data.holdout",
     "pipeline/prepared.py: okkhor.rendering.sample",
+    "pipeline/train.py: okkhor.pipeline.cross_validation",
     "pipeline/train.py: okkhor.training.compiling",
     "pipeline/train.py: okkhor.pipeline.pseudo_labels",
     "pipeline/training_set.py: okkhor.pipeline.pseudo_labels",

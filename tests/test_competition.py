@@ -27,8 +27,23 @@ def test_labels_and_ids_of_rows_belong_together(train_set: TrainSet) -> None:
 
 
 def test_a_last_shard_that_is_missing_is_noticed(damaged: Damage, refused: Refused) -> None:
-    refused(["train.csv", "12 of its images", "1 files"], read_train_set, damaged("train_image_data_1.parquet"))
+    words = ["train.csv", "12 of its images", "1 files", "data.partial=true"]
+    refused(words, read_train_set, damaged("train_image_data_1.parquet"))
     refused(["test.csv", "2 of its images", "1 files"], read_test_set, damaged("test_image_data_1.parquet"))
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_part_of_the_shards_is_trained_on_where_a_setting_says_so(
+    damaged: Damage, refused: Refused, train_set: TrainSet, missing: int
+) -> None:
+    root = damaged(f"train_image_data_{missing}.parquet")
+    refused(["data.partial=true"], read_train_set, root)
+    part = read_train_set(root, partial=True)
+    (shard,) = part.shards
+    assert set(part.table["image_id"]) == set(shard.image_ids)
+    rows = np.arange(len(part.table))
+    whole = train_set.table.set_index("image_id").loc[part.image_ids(rows)]
+    assert part.labels(rows).array.tolist() == whole[[head.name for head in HEADS]].to_numpy().tolist()
 
 
 def test_an_image_that_the_csv_lacks_is_refused(damaged: Damage, refused: Refused) -> None:

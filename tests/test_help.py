@@ -27,7 +27,7 @@ def test_help_lists_the_commands_and_says_how_to_ask_for_more(capsys: pytest.Cap
     [
         ("train.batch_size", ["default: 64", "a whole number from 2 to 65,536", "unit: images"]),
         ("folds.scheme", ["default: stratified", "stratified or unseen"]),
-        ("hand.pen", ["default: [2.6,8.0]", "two numbers from 0.5 to 50", "unit: pixels"]),
+        ("hand.pen", ["default: [2.2,7.0]", "two numbers from 0.5 to 50", "unit: pixels"]),
         ("overwrite", ["default: false", "true or false"]),
         ("data.blacklist", ["default: not set", "expected: text"]),
         ("model.pretrained", ["true or false or text"]),

@@ -21,6 +21,7 @@ class DataConfig:
     """The input folder, and what the network sees of its images."""
 
     root: str = setting(COMPETITION_ROOT, "Folder in the competition's format", "path")
+    partial: bool = setting(False, "Train on the rows of train.csv whose image is there: a part of the files")
     size: int = setting(128, "Height and width that images are resized to", "pixels", 16, 512)
     crop_to_ink: bool = setting(False, "Cut off the paper around the ink before resizing")
     blacklist: str = setting("", "Csv file with the image_ids that training leaves out", "path")

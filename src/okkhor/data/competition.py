@@ -41,12 +41,15 @@ class TestSet:
     shards: tuple[Shard, ...]
 
 
-def read_train_set(root: Path) -> TrainSet:
-    """Raises InputError for anything that is not as Kaggle gives it."""
+def read_train_set(root: Path, partial: bool = False) -> TrainSet:
+    """Raises InputError for anything that is not as Kaggle gives it; partial: train.csv may list more images."""
     _check_folder(root)
     read_class_map(root)
     table = read_train_table(root)
-    shards = open_shards(root, "train")
+    shards = open_shards(root, "train", partial)
+    if partial:
+        is_there = table["image_id"].isin(np.concatenate([shard.image_ids for shard in shards]))
+        table = table[is_there].reset_index(drop=True)
     check_same_images(root, "train", table["image_id"].to_numpy(), shards)
     return TrainSet(table, shards)
 
@@ -79,7 +82,8 @@ def check_same_images(root: Path, split: str, listed: NDArray[np.object_], shard
         raise InputError(
             f"{root / split}.csv: {len(lacking)} of its images are in none of the {len(shards)} files "
             f"{split}_image_data_*.parquet, {len(unlisted)} images there are not in {split}.csv (the first: "
-            f"{[*lacking, *unlisted][0]}). Take all files from the same download."
+            f"{[*lacking, *unlisted][0]}). Take all files from the same download"
+            + ("; data.partial=true trains on the images that are there." if split == "train" and len(lacking) else ".")
         )
 
 

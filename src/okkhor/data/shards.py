@@ -47,18 +47,20 @@ class Shard:
     lengths: tuple[int, ...]
 
 
-def open_shards(root: Path, split: str) -> tuple[Shard, ...]:
+def open_shards(root: Path, split: str, partial: bool = False) -> tuple[Shard, ...]:
     """Find <split>_image_data_<k>.parquet in a folder, check the columns of each, return them in the order of k.
 
-    Raises InputError for a missing or damaged file, wrong columns, and an image that occurs twice.
+    partial: whether some of the files may be missing. Raises InputError for a missing or damaged file, wrong columns,
+    and an image that occurs twice.
     """
-    found = [path.name for path in root.glob(f"{split}_image_data_*.parquet")]
-    paths = [root / f"{split}_image_data_{k}.parquet" for k in range(max(1, len(found)))]
+    found = sorted(root.glob(f"{split}_image_data_*.parquet"), key=lambda path: (len(path.name), path.name))
+    paths = found if partial and found else [root / f"{split}_image_data_{k}.parquet" for k in range(len(found) or 1)]
     for path in paths:
         if not path.exists():
             raise InputError(
                 f"{path}: not there. Expected Kaggle's files, numbered from 0 (input/README.md); found: "
-                f"{', '.join(sorted(found)[:5]) or 'none'}."
+                f"{', '.join(sorted(file.name for file in found)[:5]) or 'none'}."
+                + (" data.partial=true trains on a part." if found and split == "train" else "")
             )
     shards = tuple(open_shard(path) for path in paths)
     image_ids, counts = np.unique(np.concatenate([shard.image_ids for shard in shards]), return_counts=True)

@@ -11,6 +11,7 @@ from okkhor.config import Config
 from okkhor.data.cache import build_cache
 from okkhor.data.competition import TestSet, TrainSet, apply_corrections, read_test_set, read_train_set
 from okkhor.data.folds import Audit, Folds, audit_folds, load_folds
+from okkhor.data.tables import read_train_table
 from okkhor.schema import HEADS
 
 
@@ -38,9 +39,11 @@ def prepare(config: Config) -> Prepared:
         from okkhor.rendering.sample import write_sample  # Kaggle's own files need no renderer
 
         write_sample(config.sample, config.hand)
-    train, test = read_train_set(root), read_test_set(root)
+    train, test = read_train_set(root, config.data.partial), read_test_set(root)
     corrected, usable = apply_corrections(train.table, config.data)
     folds = load_folds(train.table, root, config.folds)
+    if config.data.partial:
+        print(f"data.partial=true: trains on {len(train.table):,} of the {len(read_train_table(root)):,} in train.csv.")
     print_findings(root, train, test, folds, audit_folds(train.table, folds))
     return Prepared(train, corrected, usable, test, folds, build_cache(train, config.data))
 

@@ -187,7 +187,9 @@ def has_same_data(config: Config, run: Run, fold: int) -> bool:
     if Path(load_stored(run.config_file(fold)).data.root).resolve() == root.resolve():
         return True
     noted = read_yaml(run.config_file(fold)).get("environment", {}).get("train_images")
-    return noted is not None and noted == fingerprint(open_shards(root, "train"), root / "train.csv")
+    return noted is not None and noted == fingerprint(
+        open_shards(root, "train", config.data.partial), root / "train.csv"
+    )
 
 
 def write_config(config: Config, path: Path, images: str = "unknown") -> None:

@@ -7,7 +7,6 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from filelock import Timeout
 
@@ -19,10 +18,9 @@ from okkhor.errors import ConfigError, InputError, check_extra
 from okkhor.files import holder, locking
 from okkhor.models.network import create_network
 from okkhor.pipeline.fold import find_init_source, finish_fold, train_fold
-from okkhor.pipeline.prediction import predict_run, submit_mean
+from okkhor.pipeline.prediction import predict_run
 from okkhor.pipeline.prepared import Prepared, prepare
 from okkhor.pipeline.run import Run, choose_run_precision, has_same_data, write_config
-from okkhor.pipeline.scores import print_scores, score_table
 from okkhor.predictions import IMAGES, read_note
 from okkhor.processes import was_launched
 from okkhor.schema import HEADS
@@ -58,24 +56,11 @@ def train_folds(config: Config, folds: Sequence[int]) -> None:
         world.agree(0)  # the others wait until all is cleared
         for fold in folds:
             run_fold(config, prepared, fold, world)
-        if world.is_main:
-            finish_run(config, prepared.test if len(folds) > 1 else None)
+        if world.is_main and len(run.finished_folds()) > 1:
+            from okkhor.pipeline.cross_validation import sum_up  # of several folds
 
-
-def finish_run(config: Config, test: TestSet | None) -> None:
-    """Score all finished folds as one set, submit the mean of their predictions of `test`, say what is next."""
-    run = Run.open(config.run)
-    if len(run.folds) > 1:
-        whole, folds = run.read_out_of_fold()
-        scores = pd.DataFrame([score_table(fold.predictions)["all"] for fold in folds])
-        print(f"{config.run}, out of fold, {len(folds)} of {config.folds.num_folds} folds, {len(whole):,} images:")
-        print_scores({"all": score_table(whole)["all"], "spread of the folds": scores.std(ddof=0).to_dict()})
-    root = Path(config.data.root)
-    if len(run.folds) > 1 and test is not None and all(run.test(fold, root).exists() for fold in run.folds):
-        submit_mean(config, run, test, run.read_test(root))
-    print(
-        f"Next: ./run.sh score run={run.name}, report run={run.name}, read photo.jpg run={run.name}, or another fold."
-    )
+            sum_up(config, prepared.test if len(folds) > 1 else None)
+        print(f"Next: ./run.sh score run={run.name}, report run={run.name}, or another fold.")
 
 
 def run_fold(config: Config, prepared: Prepared, fold: int, world: World) -> None:

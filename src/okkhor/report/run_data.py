@@ -89,7 +89,7 @@ def read_run_data(name: str, fold: object, arguments: Sequence[str]) -> RunData:
 
 def open_images(data: DataConfig, image_ids: NDArray[np.str_]) -> TrainImages:
     """Open the data folder's images in the cache. Raises InputError if one of image_ids is not in train.csv."""
-    train = read_train_set(Path(data.root))
+    train = read_train_set(Path(data.root), data.partial)
     rows = {image_id: row for row, image_id in enumerate(train.table["image_id"])}
     missing = [image_id for image_id in image_ids.tolist() if image_id not in rows]
     if missing:
