@@ -31,3 +31,4 @@ def main(arguments: Sequence[str]) -> None:
     write_config(config, Ensemble.settings_file(config.name))
     print(f"{path}: {len(submission):,} rows, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test)
+    print(f"Next: ./run.sh package run={config.name}, for Kaggle.")

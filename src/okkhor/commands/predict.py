@@ -23,3 +23,4 @@ def main(arguments: Sequence[str]) -> None:
     if run.num_views > 1:
         score_views(config, run)
     predict_run(config, run, test)
+    print(f"Next: ./run.sh package run={given.run}, for Kaggle.")

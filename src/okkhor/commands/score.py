@@ -8,7 +8,7 @@ from okkhor.data.tables import SUBMISSION_COLUMNS, read_csv, read_test_table
 from okkhor.errors import ConfigError
 from okkhor.pipeline.mistakes import write_mistakes
 from okkhor.pipeline.run import Run
-from okkhor.pipeline.score_details import print_chance, print_decisions
+from okkhor.pipeline.score_details import describe_folds, print_chance, print_decisions
 from okkhor.pipeline.scores import print_leaderboard, print_scores, score_table
 from okkhor.scoring.submission import check_submission
 from okkhor.settings import load_arguments
@@ -36,8 +36,9 @@ def score_run(config: Config) -> None:
     run = Run.open(config.run, config.fold)
     whole, folds = run.read_out_of_fold()
     scores = {f"fold {n}": score_table(fold.predictions)["all"] for n, fold in zip(run.folds, folds, strict=True)}
-    print(f"{config.run}, out of fold, {len(whole):,} images:")
+    print(f"{config.run}, out of fold, {len(whole):,} images, {describe_folds(run)}:")
     print_scores(scores | score_table(whole))
     print_chance(run.config(), whole)
     print_decisions(folds, config.decode)
     write_mistakes(run, whole, [fold.graphemes for fold in folds])
+    print(f"Next: ./run.sh report run={config.run}, one page of what it gets wrong.")

@@ -36,7 +36,7 @@ def submit_mean(config: Config, run: Run, test: TestSet, mean: Predictions) -> N
     submission = make_submission(test.table, mean.image_ids, run.decision(config.decode).decide(mean))
     path = run.submission(root)
     write_submission(submission, test.table, path)
-    folds = f"{len(run.folds)} of {config.folds.num_folds} folds"
+    folds = f"{len(run.folds)} of {config.folds.num_folds} folds ({', '.join(map(str, run.folds))})"
     print(f"{path}: {len(submission):,} rows by {folds}, checked against {root}/test.csv.")
     print_leaderboard(submission, root, test.table)
 

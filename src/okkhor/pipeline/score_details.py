@@ -133,3 +133,12 @@ def predict_out_of_fold(config: Config, run: Run, prepared: Prepared, plain: Pre
         (table,) = predict(modules, batches, plain.image_ids, networks.precision, run.num_views)
     table = replace(table, labels=plain.labels, unseen=plain.unseen)
     write_predictions(table, decode(table.probabilities), run.out_of_fold(fold))
+
+
+def describe_folds(run: Run) -> str:
+    """Say how many folds of how many a result comes from, and which are unfinished: "2 of 5 folds (0, 2); ..."."""
+    number = run.config().folds.num_folds
+    left = sorted(set(range(number)) - set(run.finished_folds()))
+    states = [f"{fold} is begun" if run.is_begun(fold) else f"{fold} is not begun" for fold in left]
+    unfinished = f"; unfinished: {', '.join(states)}" if states else ""
+    return f"{len(run.folds)} of {number} folds ({', '.join(map(str, run.folds))}){unfinished}"
