@@ -75,12 +75,10 @@ def join_letters(first: Sequence[Variant], second: Sequence[Variant], layout: st
             one = tuple(stroke for stroke in one if not is_stem(stroke))
         placed = [np.array(corner) + stroke * size for stroke in one]
         for stroke in other:
-            reaches_up = layout == "diagonal" and is_stem(stroke)  # to the head line
-            placed.append(
-                np.array((other_corner[0], 0.0)) + stroke * (other_size[0], 1.0)
-                if reaches_up
-                else np.array(other_corner) + stroke * other_size
-            )
+            if layout == "diagonal" and is_stem(stroke):  # up to the head line
+                placed.append(np.array((other_corner[0], 0.0)) + stroke * (other_size[0], 1.0))
+            else:
+                placed.append(np.array(other_corner) + stroke * other_size)
         yield tuple(placed)
 
 
