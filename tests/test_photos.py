@@ -54,6 +54,14 @@ def test_what_is_transparent_is_white(tmp_path: Path, mode: str) -> None:
         assert read_photo(photo).tolist() == [[255] * 4 + [0] * 4] * 8
 
 
+def test_white_ink_on_transparency_is_read_like_black_ink() -> None:
+    black, white = np.zeros((150, 240, 4), np.uint8), np.full((150, 240, 4), 255, np.uint8)
+    for photo in (black, white):
+        photo[:, :, 3] = 0
+        photo[40:100, 60:70, 3] = photo[40:50, 60:150, 3] = 255
+    assert np.array_equal(scan_photo(read_photo(white)), scan_photo(read_photo(black)))
+
+
 def test_sixteen_bits_and_fractions_are_brought_to_eight(tmp_path: Path) -> None:
     deep = GRAY.astype(np.uint16) * 257
     Image.fromarray(deep).save(tmp_path / "a.png")

@@ -42,7 +42,9 @@ from 0 to 1."""
 
 
 def read_photo(photo: Photo, most_pixels: int = MOST_PIXELS) -> NDArray[np.uint8]:
-    """Read a photo as (H, W) uint8 gray, turned as the camera was held; transparent pixels become white.
+    """Read a photo as (H, W) uint8 gray, turned as the camera was held.
+
+    Transparent pixels become white, or black where all that is visible is bright: white ink.
 
     Raises InputError if it is no image, is cut off, or has more than `most_pixels` pixels (by its header).
     """
@@ -85,7 +87,11 @@ def _to_gray(image: Image.Image, most_pixels: int, name: str) -> NDArray[np.uint
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_to_bytes(np.asarray(image), name))
     if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        image = image.convert("RGBA")
+        visible = np.asarray(image.convert("L"))[np.asarray(image)[:, :, 3] > 0]
+        is_ink = 0 < visible.size < image.width * image.height / 2  # paper would fill more
+        has_white_ink = is_ink and np.percentile(visible, 1) > WHITE / 2
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black" if has_white_ink else "white"), image)
     return np.asarray(image.convert("L"))
 
 
