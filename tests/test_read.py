@@ -20,7 +20,8 @@ from okkhor.config import ModelConfig
 from okkhor.data.pixels import prepare_image
 from okkhor.models.network import create_network
 from okkhor.models.weights import load_weights, save_weights
-from okkhor.rendering.graphemes import compose
+from okkhor.pipeline.reader import Guess, Reading
+from okkhor.rendering.graphemes import compose, read_graphemes
 from okkhor.schema import HEAD_NAMES, HEADS
 
 
@@ -63,6 +64,10 @@ def test_the_guesses_are_the_five_likeliest_of_all_triples(untrained_run: str, p
     assert [guess.text for guess in reading.guesses] == [compose(labels) for _, labels in ranked[:-6:-1]]
     assert [guess.probability for guess in reading.guesses] == pytest.approx([value for value, _ in ranked[:-6:-1]])
     assert reading.text == reading.guesses[0].text
+    known = {grapheme.labels: grapheme.text for grapheme in read_graphemes()}
+    value, labels = next((value, labels) for value, labels in ranked[::-1] if labels in known)
+    assert (reading.nearest.text, reading.nearest.labels) == (known[labels], labels)
+    assert reading.nearest.probability == pytest.approx(value)
 
 
 def test_new_weights_are_not_taken_for_the_old_ones(untrained_run: str, photo: Path) -> None:
@@ -99,6 +104,14 @@ def test_the_command_prints_for_each_image_what_the_call_returns(
         assert "likeliest: " + ", ".join(f"{guess.text} {guess.probability:.3f}" for guess in reading.guesses) in out
         for name, label in reading.labels.items():
             assert f"  {name:20}{label:4}  {reading.probabilities[name][label]:.3f}" in out
+
+
+def test_what_is_no_grapheme_of_the_competition_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    tables = {head.name: np.full(head.num_classes, 1 / head.num_classes, np.float32) for head in HEADS}
+    known, unknown = Guess("ক", (13, 0, 0), 0.2), Guess("কঁ্য", (13, 0, 6), 0.5)
+    for first, is_marked in ((known, False), (unknown, True)):
+        read.print_reading("a.png", Reading(tables, (first,), known))
+        assert ("none of the competition's 1,295; the nearest of them: ক 0.200" in capsys.readouterr().out) == is_marked
 
 
 def test_a_photo_with_an_equals_sign_in_its_path_is_read(

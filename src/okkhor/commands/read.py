@@ -32,4 +32,7 @@ def print_reading(image: str, reading: Reading) -> None:
     for head, texts in zip(HEADS, read_components(), strict=True):
         label = reading.labels[head.name]
         print(f"  {head.name:20}{label:4}  {reading.probabilities[head.name][label]:.3f}  {texts[label]}".rstrip())
+    nearest = reading.nearest
+    if nearest.labels != reading.guesses[0].labels:
+        print(f"  none of the competition's 1,295; the nearest of them: {nearest.text} {nearest.probability:.3f}")
     print("  likeliest: " + ", ".join(f"{guess.text} {guess.probability:.3f}" for guess in reading.guesses))

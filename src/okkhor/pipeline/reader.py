@@ -18,7 +18,7 @@ from okkhor.pipeline.inference import Networks
 from okkhor.pipeline.prediction import open_networks
 from okkhor.pipeline.run import Run
 from okkhor.predictions import Predictions
-from okkhor.rendering.graphemes import compose
+from okkhor.rendering.graphemes import compose, read_graphemes
 from okkhor.schema import HEAD_NAMES
 from okkhor.scoring.ensembling import combine
 from okkhor.settings import load_config
@@ -42,10 +42,14 @@ class Guess:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read in one image. probabilities: for each head, (num_classes,) float32. guesses: the likeliest first."""
+    """What is read in one image. probabilities: for each head, (num_classes,) float32. guesses: the likeliest first.
+
+    nearest: the likeliest of the competition's 1,295 graphemes; the first guess, if it is one of them.
+    """
 
     probabilities: dict[str, NDArray[np.float32]]
     guesses: tuple[Guess, ...]
+    nearest: Guess
 
     @property
     def text(self) -> str:
@@ -80,7 +84,12 @@ def make_reading(predictions: Predictions, row: int) -> Reading:
         factors = [probabilities[name][label] for name, label in zip(HEAD_NAMES, labels, strict=True)]
         guesses.append(Guess(compose(labels), labels, math.prod(map(float, factors))))
     guesses.sort(key=lambda guess: -guess.probability)
-    return Reading(probabilities, tuple(guesses[:NUM_GUESSES]))
+    graphemes = read_graphemes()
+    triples = np.array([grapheme.labels for grapheme in graphemes])
+    products = np.prod([probabilities[name][triples[:, k]] for k, name in enumerate(HEAD_NAMES)], axis=0)
+    best = int(products.argmax())
+    nearest = Guess(graphemes[best].text, graphemes[best].labels, float(products[best]))
+    return Reading(probabilities, tuple(guesses[:NUM_GUESSES]), nearest)
 
 
 def open_reader(name: str, fold: object = None, arguments: Sequence[str] = ()) -> Reader:
