@@ -23,7 +23,7 @@ from okkhor.rendering.graphemes import CLASS_MAP_FILE, package_text
 from okkhor.rendering.plan import SPLITS, Item, Plan, plan_sample
 from okkhor.schema import HEAD_NAMES, IMAGE_HEIGHT, IMAGE_WIDTH, NUM_PIXELS, SUBMISSION_ORDER
 
-FORMAT_VERSION = 4  # of the pixels: raised whenever the same settings give other images
+FORMAT_VERSION = 5  # of the pixels: raised whenever the same settings give other images
 SETTINGS_FILE = "sample.json"
 FREE_SETTINGS = ("root", "processes")  # settings that don't change a pixel
 ROWS_PER_GROUP = 4096  # images: 132 MB of pixels, twice in memory at a time; each group costs 2 s, however small
