@@ -150,8 +150,8 @@ def test_an_input_folder_that_vanishes_while_it_is_read_is_told(
 ) -> None:
     folder = undisturbed["cache and folds"].copy(tmp_path / "project")
 
-    def read_and_lose(root: Path) -> TrainSet:
-        found = read_train_set(root)
+    def read_and_lose(root: Path, partial: bool) -> TrainSet:
+        found = read_train_set(root, partial)
         shutil.rmtree(root)
         return found
 
